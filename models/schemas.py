@@ -1,0 +1,25 @@
+"""The JSON Schemas of the contracts, as `hotline-watch schema` prints them and docs/schemas keeps them."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+from models.alert import Alert
+from models.quarantine import QuarantineRecord
+from models.ticket_event import KnownEvent
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def _schema(kind: Any, name: str, title: str) -> dict[str, Any]:
+    schema = TypeAdapter(kind).json_schema()
+    return {"$schema": _DIALECT, "$id": f"urn:hotline-watch:{name}", **schema, "title": title}
+
+
+def contract_schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON Schema of each contract by its name."""
+    return {
+        "ticket-event": _schema(Annotated[KnownEvent, Field(discriminator="type")], "ticket-event", "Ticket event"),
+        "alert": _schema(Alert, "alert", "Alert"),
+        "quarantine": _schema(QuarantineRecord, "quarantine", "Quarantine record"),
+    }
