@@ -43,7 +43,9 @@ class Alert(Contract):
     """One version of a warning. Versions of one case are numbered by `sequence`; the last one of a rule is in force unless retracted."""
 
     schema_version: Literal[1] = 1
-    alert_id: Annotated[str, Field(description="UUIDv5 of case, rule, rule version, level, status, trigger and previous_alert_id")]
+    alert_id: Annotated[
+        str, Field(description="UUIDv5 of case, rule, rule version, level, status, trigger and previous_alert_id")
+    ]
     case_id: str
     sequence: Annotated[int, Field(ge=1)]
     status: Status
@@ -59,11 +61,15 @@ class Alert(Contract):
     thresholds: dict[str, str] = Field(description="the rule's condition for each level")
     flags: tuple[str, ...] = ()
     trigger: str = Field(description="an event's id, or deadline:<event_id>:<instant>")
-    reason: str | None = Field(None, description="why it was retracted, where that is not the rule itself: voided, merged_into")
+    reason: str | None = Field(
+        None, description="why it was retracted, where that is not the rule itself: voided, merged_into"
+    )
     previous_alert_id: str | None = None
     place: AlertPlace | None = None
     calendar_version: str
-    push: bool = Field(True, description="false: a test ticket, a rule on trial, or history not yet touched by a live event")
+    push: bool = Field(
+        True, description="false: a test ticket, a rule on trial, or history not yet touched by a live event"
+    )
     event_time: Time = Field(description="when the trigger happened")
     as_of: Time = Field(description="the instant up to which the facts were computed")
     raised_at: Time = Field(description="the core's time when this version was issued")

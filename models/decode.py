@@ -46,7 +46,11 @@ def decode_event(value: bytes | None, headers: Mapping[str, bytes] | None = None
 def check_not_ahead(event: TicketEvent, record_timestamp_ms: int) -> None:
     """Raise Rejected where the event claims to occur more than two hours after Kafka took it."""
     if parse_instant(event.occurred_at) // 1000 > record_timestamp_ms + MAX_AHEAD_MS:
-        raise Rejected(Reason.IN_THE_FUTURE, "more than 2 hours after the record's timestamp: check the sender's clock", "occurred_at")
+        raise Rejected(
+            Reason.IN_THE_FUTURE,
+            "more than 2 hours after the record's timestamp: check the sender's clock",
+            "occurred_at",
+        )
 
 
 def decode_object(value: bytes | None) -> dict[str, Any]:
@@ -124,7 +128,9 @@ def _no_constant(_: str) -> NoReturn:
     raise Rejected(Reason.BAD_NUMBER, "NaN and infinities are no JSON numbers")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_integer, parse_float=_real, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_real, parse_constant=_no_constant
+)
 
 
 def _cloud_event_data(body: dict[str, Any]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def parse_yaml(text: str, source: str) -> Document:
 
 def _refuse_aliases(text: str, source: str) -> None:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise ConfigFileError(source, line, "anchors and aliases are not taken: write the value out")
         if getattr(event, "tag", None):

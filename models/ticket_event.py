@@ -67,7 +67,9 @@ class EventType(StrEnum):
 class Citizen(Incoming):
     """Who complains. Replaced by a keyed pseudonym at intake; nothing else of it goes further."""
 
-    key: Identifier | None = Field(None, description="pseudonym given by the platform's own gateway; passes through unchanged")
+    key: Identifier | None = Field(
+        None, description="pseudonym given by the platform's own gateway; passes through unchanged"
+    )
     phone: Annotated[str, Field(max_length=64)] | None = None
     id_number: Annotated[str, Field(max_length=64)] | None = None
     name: Annotated[str, Field(max_length=128)] | None = None
@@ -106,7 +108,9 @@ class Base(Incoming):
     type: Annotated[str, Field(min_length=1, max_length=64)]
     occurred_at: Time = Field(description="RFC 3339; without offset it is +08:00")
     source: ShortText | None = None
-    seq: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = Field(None, description="order within the ticket; used where every event has one")
+    seq: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = Field(
+        None, description="order within the ticket; used where every event has one"
+    )
     backfill: bool | None = Field(None, description="history: changes state, its warnings stay unpushed")
     test: bool | None = Field(None, description="a test ticket: never pushed")
 
@@ -177,7 +181,9 @@ class ReturnRequested(_OfUnit):
     reason: LongText | None = None
     contacted: bool | None = Field(None, description="absent = unknown, false = the citizen was not contacted")
     site_checked: bool | None = None
-    evidence: bool | Annotated[list[Any], Field(max_length=1_000)] | None = Field(None, description="false or an empty list = none")
+    evidence: bool | Annotated[list[Any], Field(max_length=1_000)] | None = Field(
+        None, description="false or an empty list = none"
+    )
     approver: ShortText | None = None
 
 

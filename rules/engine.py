@@ -1,0 +1,63 @@
+"""The rule engine: facts in, one level per rule out. Each rule's level is the highest whose condition holds."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import cel
+
+from models.base import Level
+from rules.facts import BY_PATH, INDEX, NEUTRAL, Values, as_tree
+from rules.pack import Pack, Rule, RuleCase
+
+Levels = tuple[Level | None, ...]
+
+_CALENDAR = INDEX["calendar.incomplete"]
+_MEMO_SIZE = 50_000
+
+
+class Engine:
+    """Evaluates a pack. Ordinary tickets have the same few facts, so what was judged before is remembered."""
+
+    def __init__(self, pack: Pack) -> None:
+        self.pack = pack
+        self.rules = pack.active
+        self.thresholds = pack.thresholds
+        self._on_calendar = tuple(any(BY_PATH[path].work_days for path in rule.paths) for rule in self.rules)
+        self.levels = lru_cache(maxsize=_MEMO_SIZE)(self._levels)
+
+    def _levels(self, values: Values) -> Levels:
+        context = cel.Context(as_tree(values))
+        found = tuple(level_of(rule, context) for rule in self.rules)
+        if not values[_CALENDAR]:
+            return found
+        # Days that nobody has announced yet must not make a warning red.
+        return tuple(
+            Level.YELLOW if level is Level.RED and on_calendar else level
+            for level, on_calendar in zip(found, self._on_calendar, strict=True)
+        )
+
+
+def level_of(rule: Rule, context: cel.Context) -> Level | None:
+    """Return the highest level whose condition holds."""
+    for level, condition in rule.conditions.items():
+        if condition.holds(context):
+            return level
+    return None
+
+
+def values_with(facts: Mapping[str, int | bool | str]) -> Values:
+    """Return all facts at their neutral values but the given ones."""
+    values = list(NEUTRAL)
+    for path, value in facts.items():
+        values[INDEX[path]] = value
+    return tuple(values)
+
+
+def failing_cases(rule: Rule) -> list[tuple[RuleCase, Level | None]]:
+    """Return the rule's own cases that don't come out as they say, with the level that came out."""
+    wrong = []
+    for case in rule.cases:
+        level = level_of(rule, cel.Context(as_tree(values_with(case.facts))))
+        if level != (Level(case.level) if case.level else None):
+            wrong.append((case, level))
+    return wrong

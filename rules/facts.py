@@ -1,0 +1,422 @@
+"""The facts: what is counted from a ticket lineage's history, for rules to read. Facts are code; rules are data.
+
+Each fact names its value, the events that bear it out (for evidence and trigger) and, where it changes as time passes, the instants at
+which it does. docs/facts.md is generated from this table.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from models.times import DAY, format_instant
+from rules import deadlines, waiting
+from rules.calendar import add_work_days
+from rules.event import Event
+from rules.fold import UNCLEAR_CODES
+from rules.history import Deadline, Lineage, Return, Visit
+from rules.repeats import Repeat, counts_as_complaint
+
+Value = int | bool | str
+Values = tuple[Value, ...]
+
+
+class View(NamedTuple):
+    """What facts are computed from: the history, the repeat facts from the citizens' tables, and the instant."""
+
+    lineage: Lineage
+    repeats: Mapping[str, Repeat]
+    now: int
+
+
+class Cause(NamedTuple):
+    """What brought a fact about: an event's id or `deadline:<event_id>:<instant>`, and when."""
+
+    at: int
+    trigger: str
+
+
+Events = Callable[[View], Iterable[Event]]
+
+
+def _no_events(_: View) -> Iterable[Event]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One fact: `path` as rules write it, its value, and where it comes from."""
+
+    path: str
+    kind: Literal["int", "bool", "string"]
+    doc: str
+    value: Callable[[View], Value]
+    support: Events = _no_events
+    """the events that bear the value out"""
+    altered: Events = _no_events
+    """further events that may have taken something off it"""
+    clock: bool = False
+    """it changes as time passes"""
+    work_days: bool = False
+    """it depends on the work-day calendar"""
+    causes: Callable[[View, int], Iterable[Cause]] | None = None
+    """what brought it to a number (a yes/no fact, to yes), where that is more than its supporting events"""
+
+
+def _counted(view: View) -> list[Return]:
+    return [one for one in view.lineage.returns if not one.denied]
+
+
+def _asked(returns: Iterable[Return]) -> list[Event]:
+    return [one.event for one in returns]
+
+
+def _blind(view: View, missing: int = 1) -> list[Return]:
+    return [one for one in view.lineage.returns if one.missing >= missing]
+
+
+def _owned(view: View) -> list[Return]:
+    """Returns of units whose matter it is in the end: designated to them, or their return denied."""
+    designated = view.lineage.designations[-1].unit if view.lineage.designations else None
+    return [one for one in view.lineage.returns if one.denied or (designated is not None and one.unit == designated)]
+
+
+def _owned_events(view: View) -> list[Event]:
+    owned = [one for one in _owned(view) if one.missing]
+    decisions = [one.decision for one in owned if one.denied and one.decision]
+    return [*_asked(owned), *decisions, *view.lineage.designations[-1:]]
+
+
+def _dissatisfied(view: View) -> list[Visit]:
+    return [visit for visit in view.lineage.visits if visit.dissatisfied]
+
+
+def _complaining(view: View, *, after_redo: bool = False) -> list[Visit]:
+    """Dissatisfied visits, less those of a demand found unreasonable and reviewed."""
+    tickets = view.lineage.tickets
+    return [
+        visit
+        for visit in _dissatisfied(view)
+        if not tickets[visit.event.ticket_id].unreasonable_reviewed and (visit.after_redo or not after_redo)
+    ]
+
+
+def _visited(visits: Iterable[Visit]) -> list[Event]:
+    return [visit.event for visit in visits]
+
+
+def _unreasonable(view: View) -> list[Event]:
+    return [ticket.unreasonable for ticket in view.lineage.tickets.values() if ticket.unreasonable]
+
+
+def _repeat_count(view: View) -> int:
+    told = max((repeat.count for repeat in view.repeats.values()), default=0)
+    return told or int(any(counts_as_complaint(ticket) for ticket in view.lineage.tickets.values()))
+
+
+def _repeat_causes(view: View, _: int) -> Iterable[Cause]:
+    for repeat in view.repeats.values():
+        for complaint in repeat.complaints:
+            yield Cause(complaint.at, complaint.event_id)
+
+
+def _deadline_events(view: View) -> list[Event]:
+    return [deadline.event for deadline in view.lineage.deadlines if deadlines.reached(deadline, view.now).near]
+
+
+def _deadline_ends(view: View) -> list[Event]:
+    ends = [deadline.ended_by for deadline in view.lineage.deadlines if deadline.ended_by]
+    return [*ends, *(event for deadline in view.lineage.deadlines for event, _ in deadline.moved)]
+
+
+def _at_deadline(deadline: Deadline, instant: int) -> Cause:
+    return Cause(instant, f"deadline:{deadline.event.event_id}:{format_instant(instant)}")
+
+
+def _near_causes(view: View, _: int) -> Iterable[Cause]:
+    for deadline in view.lineage.deadlines:
+        if deadlines.reached(deadline, view.now).near:
+            yield _at_deadline(deadline, deadlines.near_at(deadline))
+
+
+def _overdue_causes(view: View, _: int) -> Iterable[Cause]:
+    for deadline in view.lineage.deadlines:
+        found = deadlines.reached(deadline, view.now)
+        if found.overdue:
+            yield _at_deadline(deadline, found.overdue_since)
+
+
+def _work_day_causes(view: View, days: int) -> Iterable[Cause]:
+    for deadline in view.lineage.deadlines:
+        found = deadlines.reached(deadline, view.now)
+        if found.overdue and found.work_days >= days:
+            yield _at_deadline(deadline, add_work_days(found.overdue_since, days)[0])
+
+
+def _waiting_causes(view: View, days: int) -> Iterable[Cause]:
+    found = waiting.reached_by(view.lineage, days)
+    if found is not None:
+        yield Cause(found[1], found[0])
+
+
+def _registrations(view: View) -> list[Event]:
+    return [ticket.registered for ticket in view.lineage.tickets.values() if ticket.registered]
+
+
+def _waiting_events(view: View) -> list[Event]:
+    start = waiting.first_registration(view.lineage)
+    in_hand = [holding.since for holding in view.lineage.holdings]
+    return ([start] if start else []) + [span.since for span in view.lineage.waiting[1:]] + in_hand
+
+
+def _waiting_ends(view: View) -> list[Event]:
+    return [span.until for span in view.lineage.waiting if span.until]
+
+
+def _longest_holding(view: View) -> int:
+    """Only closed holdings: what one unit had in hand is known when it has let go."""
+    spans = [one.until.at - one.since.at for one in view.lineage.holdings if one.until]
+    return max(spans, default=0) // DAY
+
+
+def _incomplete_calendar(view: View) -> bool:
+    return any(deadlines.reached(deadline, view.now).incomplete for deadline in view.lineage.deadlines)
+
+
+def _count(name: str, path: str, doc: str) -> Fact:
+    def events(view: View) -> list[Event]:
+        return list(getattr(view.lineage, name))
+
+    return Fact(path, "int", doc, lambda view: len(getattr(view.lineage, name)), events)
+
+
+FACTS: tuple[Fact, ...] = (
+    Fact(
+        "returns.count",
+        "int",
+        "returns asked for and not denied (有效退单次数); one that was approved without being asked for counts at its approval",
+        lambda view: len(_counted(view)),
+        lambda view: _asked(_counted(view)),
+        lambda view: view.lineage.denials,
+    ),
+    Fact(
+        "returns.units",
+        "int",
+        "different units among those returns (涉及单位数)",
+        lambda view: len({one.unit for one in _counted(view)}),
+        lambda view: _asked(_counted(view)),
+        lambda view: view.lineage.denials,
+    ),
+    Fact(
+        "returns.approved",
+        "int",
+        "returns that were approved: the dispatch itself was wrong (派单差错)",
+        lambda view: sum(one.decision is not None and not one.denied for one in view.lineage.returns),
+        lambda view: [one.decision for one in view.lineage.returns if one.decision and not one.denied],
+    ),
+    _count("denials", "returns.denied", "returns that were denied (退单驳回)"),
+    Fact(
+        "returns.unclear",
+        "int",
+        "counted returns for reason R3 or R4: title not transferred, or competences that cross (职责不清)",
+        lambda view: sum(one.event.data.get("code") in UNCLEAR_CODES for one in _counted(view)),
+        lambda view: [one.event for one in _counted(view) if one.event.data.get("code") in UNCLEAR_CODES],
+        lambda view: view.lineage.denials,
+    ),
+    Fact(
+        "returns.again_after_denial",
+        "int",
+        "returns by a unit that had been denied before (驳回后再退)",
+        lambda view: sum(one.after_denial for one in view.lineage.returns),
+        lambda view: _asked(one for one in view.lineage.returns if one.after_denial),
+        lambda view: view.lineage.denials,
+    ),
+    Fact(
+        "returns.after_designation",
+        "int",
+        "returns by the designated unit after its designation, whatever the answer (指定后仍退)",
+        lambda view: sum(one.after_designation for one in view.lineage.returns),
+        lambda view: [
+            *view.lineage.designations,
+            *_asked(one for one in view.lineage.returns if one.after_designation),
+        ],
+    ),
+    _count("ping_pong", "returns.ping_pong", "dispatches back to a unit that had returned the ticket before (A→B→A)"),
+    Fact(
+        "blind.missing_items",
+        "int",
+        "of contact, site check and evidence, how many the worst return was said to lack; what was not said is unknown, never missing",
+        lambda view: max((one.missing for one in view.lineage.returns), default=0),
+        lambda view: _asked(_blind(view, max((one.missing for one in view.lineage.returns), default=1) or 1)),
+    ),
+    Fact(
+        "blind.owned_missing_items",
+        "int",
+        "the same, among returns by units whose matter it is in the end: designated to them, or their return denied",
+        lambda view: max((one.missing for one in _owned(view)), default=0),
+        _owned_events,
+        lambda view: view.lineage.designations,
+    ),
+    Fact(
+        "blind.returns",
+        "int",
+        "returns said to lack all three (盲退)",
+        lambda view: len(_blind(view, 3)),
+        lambda view: _asked(_blind(view, 3)),
+    ),
+    _count("designations", "designations.count", "designations of the responsible unit (指定承办)"),
+    _count("extensions", "extensions.approved", "approved extensions (延期)"),
+    _count("extensions_asked", "extensions.requested", "extensions asked for"),
+    _count("extensions_denied", "extensions.denied", "extensions denied"),
+    _count("redos", "redos.count", "redos ordered (重办)"),
+    _count("visits", "visits.count", "follow-up visits (回访)"),
+    Fact(
+        "visits.dissatisfied",
+        "int",
+        "visits whose result is dissatisfied or very dissatisfied; the attitude alone does not count",
+        lambda view: len(_dissatisfied(view)),
+        lambda view: _visited(_dissatisfied(view)),
+    ),
+    Fact(
+        "visits.complaining",
+        "int",
+        "dissatisfied visits, less those of a demand found unreasonable and reviewed",
+        lambda view: len(_complaining(view)),
+        lambda view: _visited(_complaining(view)),
+        _unreasonable,
+    ),
+    Fact(
+        "visits.complaining_after_redo",
+        "int",
+        "of these, the ones after the first redo (二次回访仍不满意)",
+        lambda view: len(_complaining(view, after_redo=True)),
+        lambda view: [*view.lineage.redos[:1], *_visited(_complaining(view, after_redo=True))],
+        _unreasonable,
+    ),
+    _count(
+        "rating_changes",
+        "visits.rating_changes",
+        "ratings changed after the visit (改评价); they flag, they never erase",
+    ),
+    Fact(
+        "repeat.count",
+        "int",
+        "most complaints of the same citizen about the same matter within any 90 days that contain this one (同人同事), itself included",
+        _repeat_count,
+        _registrations,
+        causes=_repeat_causes,
+    ),
+    Fact(
+        "waiting.days",
+        "int",
+        "whole days since the lineage's first registration while the citizen waits (群众等待总时长)",
+        lambda view: waiting.days_waited(view.lineage, view.now),
+        _waiting_events,
+        _waiting_ends,
+        clock=True,
+        causes=_waiting_causes,
+    ),
+    Fact(
+        "waiting.running",
+        "bool",
+        "the citizen is waiting now",
+        lambda view: waiting.is_running(view.lineage),
+        _waiting_events,
+        _waiting_ends,
+    ),
+    Fact(
+        "due.near",
+        "bool",
+        "a time limit is near: a fifth of its time left or one day, whichever is later; or it has passed",
+        lambda view: any(deadlines.reached(one, view.now).near for one in view.lineage.deadlines),
+        _deadline_events,
+        _deadline_ends,
+        clock=True,
+        causes=_near_causes,
+    ),
+    Fact(
+        "due.overdue",
+        "bool",
+        "a time limit has passed, or had passed when it ended (超期)",
+        lambda view: any(deadlines.reached(one, view.now).overdue for one in view.lineage.deadlines),
+        _deadline_events,
+        _deadline_ends,
+        clock=True,
+        causes=_overdue_causes,
+    ),
+    Fact(
+        "due.overdue_work_days",
+        "int",
+        "whole work days by which the worst time limit has been passed, each ending at the due time of day",
+        lambda view: max((deadlines.reached(one, view.now).work_days for one in view.lineage.deadlines), default=0),
+        _deadline_events,
+        _deadline_ends,
+        clock=True,
+        work_days=True,
+        causes=_work_day_causes,
+    ),
+    Fact(
+        "due.limits",
+        "int",
+        "time limits laid on the ticket: lead dispatches, redos and rejected reviews with a limit",
+        lambda view: len(view.lineage.deadlines),
+        lambda view: [deadline.event for deadline in view.lineage.deadlines],
+    ),
+    Fact(
+        "calendar.incomplete",
+        "bool",
+        "a work day was counted that has not been announced yet",
+        _incomplete_calendar,
+    ),
+    Fact(
+        "holding.longest_days",
+        "int",
+        "whole days one unit had the ticket in hand, the longest of those that ended",
+        _longest_holding,
+    ),
+    _count("holdings", "holding.count", "times the ticket was handed to a lead unit"),
+    _count("urged", "urged.count", "times the citizen urged (催办)"),
+    _count("suspensions", "suspensions.count", "times the ticket was suspended (挂起)"),
+    _count("supervised", "supervised.count", "times it was put under supervision (督办)"),
+    Fact(
+        "lineage.tickets", "int", "tickets in the lineage, merged ones included", lambda view: len(view.lineage.tickets)
+    ),
+    Fact(
+        "lineage.unexpected",
+        "int",
+        "events that the table of the ticket's life does not foresee",
+        lambda view: sum(len(ticket.unexpected) for ticket in view.lineage.tickets.values()),
+        lambda view: [event for ticket in view.lineage.tickets.values() for event in ticket.unexpected],
+    ),
+)
+
+BY_PATH: dict[str, Fact] = {fact.path: fact for fact in FACTS}
+INDEX: dict[str, int] = {fact.path: index for index, fact in enumerate(FACTS)}
+_COMPUTE = tuple(fact.value for fact in FACTS)
+_SPLIT = tuple(tuple(fact.path.split(".", 1)) for fact in FACTS)
+NEUTRAL: Values = tuple({"int": 0, "bool": False, "string": ""}[fact.kind] for fact in FACTS)  # type: ignore[misc]
+
+
+def compute(view: View) -> Values:
+    """Return the value of every fact, in the order of FACTS."""
+    return tuple([value(view) for value in _COMPUTE])
+
+
+def as_tree(values: Values) -> dict[str, dict[str, Value]]:
+    """Return the values by group and name, as conditions read them."""
+    tree: dict[str, dict[str, Value]] = {}
+    for (group, name), value in zip(_SPLIT, values, strict=True):
+        tree.setdefault(group, {})[name] = value
+    return tree
+
+
+def as_mapping(values: Values) -> dict[str, Value]:
+    """Return the values by path."""
+    return {fact.path: value for fact, value in zip(FACTS, values, strict=True)}
+
+
+def next_wake(lineage: Lineage, thresholds: Mapping[str, tuple[int, ...]], after: int) -> int | None:
+    """Return the first instant after the given one at which a fact that the rules compare may change by time alone."""
+    found = waiting.wakes(lineage, thresholds.get("waiting.days", ()))
+    for deadline in lineage.deadlines:
+        found += deadlines.wakes(deadline, thresholds.get("due.overdue_work_days", ()))
+    return min((instant for instant in found if instant > after), default=None)

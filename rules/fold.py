@@ -1,0 +1,318 @@
+"""The fold: a ticket lineage's events, in their order, become its history.
+
+It is a function of the events alone, so any arrival order gives the same end. Each event type has one small function below; what an event
+means is said there. Of a voided ticket nothing counts; a merged child's events count as its root's.
+"""
+
+from collections.abc import Callable, Iterable
+
+from models.ticket_event import EventType as E
+from rules.event import Event, in_fold_order
+from rules.history import Deadline, Ending, Holding, Lineage, Return, Ticket, Visit, WaitingSpan
+from rules.lifecycle import next_state
+
+DISSATISFIED = frozenset({"dissatisfied", "very_dissatisfied"})
+UNCLEAR_CODES = frozenset({"R3", "R4"})
+
+_AMENDABLE = ("citizens", "request_type", "urgency", "category", "place", "title", "content", "title_asks")
+
+
+def fold(root: str, events: Iterable[Event]) -> Lineage:
+    """Return the history that the events tell; `root` names the ticket whose case it is."""
+    ordered = in_fold_order(list(events))
+    lineage = Lineage(root, ordered)
+    for event in ordered:
+        ticket = lineage.tickets.get(event.ticket_id)
+        if ticket is None:
+            ticket = lineage.tickets[event.ticket_id] = Ticket(event.ticket_id)
+        if event.type == E.VOIDED and ticket.voided is None:
+            ticket.voided = event
+    for event in ordered:
+        _apply(lineage, lineage.tickets[event.ticket_id], event)
+    return lineage
+
+
+def _apply(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    ticket.state, expected = next_state(ticket.state, event.type)
+    if not expected:
+        ticket.unexpected.append(event)
+    if event.unit is not None and event.unit_name:
+        lineage.unit_names[event.unit] = event.unit_name
+    if ticket.voided is not None:
+        return
+    step = _STEPS.get(event.type)
+    if step is not None:
+        step(lineage, ticket, event)
+
+
+def _registered(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    if ticket.registered is None:
+        first = all(other.registered is None for other in lineage.tickets.values())
+        ticket.registered = event
+        ticket.waits = True
+        if first or ticket.ticket_id == lineage.root:
+            _resume_waiting(lineage, ticket, event)
+        repeat_of = event.data.get("repeat_of")
+        if repeat_of is not None:
+            ticket.links.append(repeat_of)
+    _amended(lineage, ticket, event)
+
+
+def _amended(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    data = event.data
+    for name in _AMENDABLE:
+        if name in data:
+            setattr(ticket, name, data[name])
+    if event.type == E.AMENDED and "repeat_of" in data:
+        ticket.links.append(data["repeat_of"])
+
+
+def _linked(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    ticket.links.append(event.data["to"])
+
+
+def _dispatched(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    if event.data.get("assist"):
+        return  # what an assisting unit leaves undone is not the lead's overrun
+    _limited(lineage, ticket, event)
+    if event.unit is not None and any(one.unit == event.unit and not one.denied for one in lineage.returns):
+        lineage.ping_pong.append(event)
+    lineage.holdings.append(Holding(event.unit, event))
+
+
+def _limited(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    due = event.data.get("due")
+    if due is not None:
+        lineage.deadlines.append(Deadline(event, event.unit, due, bool(event.data.get("calendar_incomplete"))))
+
+
+def _recalled(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    _end_deadlines(lineage, Ending(event, event.unit))
+    _end_holding(lineage, ticket, event, event.unit)
+
+
+def _return_requested(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    data = event.data
+    designated = lineage.designations[-1].unit if lineage.designations else None
+    lineage.returns.append(
+        Return(
+            event,
+            event.unit,
+            missing=sum(data.get(item) is False for item in ("contacted", "site_checked", "evidence")),
+            after_designation=designated is not None and event.unit == designated,
+            after_denial=any(denial.unit == event.unit for denial in lineage.denials),
+        )
+    )
+    _end_deadlines(lineage, Ending(event, event.unit, lineage.returns[-1]))
+
+
+def _open_return(lineage: Lineage, ticket: Ticket, event: Event) -> Return | None:
+    for one in lineage.returns:
+        if one.decision is None and _concerns(lineage, ticket, one.event, one.unit, event.unit):
+            return one
+    return None
+
+
+def _return_approved(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    asked = _open_return(lineage, ticket, event)
+    if asked is None:
+        _return_requested(lineage, ticket, event)
+        asked = lineage.returns[-1]
+    asked.decision = event
+    _end_holding(lineage, ticket, event, asked.unit)
+
+
+def _return_denied(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    lineage.denials.append(event)
+    asked = _open_return(lineage, ticket, event)
+    if asked is None:
+        return
+    asked.decision, asked.denied = event, True
+    # The unit had it all along: its time ran on until something else ended it.
+    later = next((index + 1 for index, one in enumerate(lineage.endings) if one.asked is asked), 0)
+    for deadline in lineage.deadlines:
+        if deadline.ended_by is asked.event:
+            deadline.ended_at = deadline.ended_by = None
+            for ending in lineage.endings[later:]:
+                if not (ending.asked and ending.asked.denied) and _ends(lineage, ending, deadline):
+                    deadline.ended_at, deadline.ended_by = ending.event.at, ending.event
+                    break
+
+
+def _designated(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    lineage.designations.append(event)
+    lineage.holdings.append(Holding(event.unit, event))
+
+
+def _extension_requested(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    lineage.extensions_asked.append(event)
+
+
+def _extension_denied(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    lineage.extensions_denied.append(event)
+
+
+def _extension_approved(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    lineage.extensions.append(event)
+    until = event.data.get("until")
+    if until is None:
+        asked = [one for one in lineage.extensions_asked if event.unit is None or one.unit == event.unit]
+        until = asked[-1].data.get("until") if asked else None
+    if until is None:
+        return
+    for deadline in reversed(lineage.deadlines):
+        if deadline.ended_at is None and _concerns(lineage, ticket, deadline.event, deadline.unit, event.unit):
+            deadline.moved.append((event, deadline.due))
+            deadline.due = until
+            return
+
+
+def _resolved(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    lineage.resolutions.append(event)
+    if event.data.get("appeal") == "unreasonable":
+        ticket.unreasonable, ticket.unreasonable_reviewed = event, False
+    else:
+        ticket.unreasonable, ticket.unreasonable_reviewed = None, False
+    _stop(lineage, ticket, event)
+
+
+def _stop(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    """End the citizen's wait and the ticket's running deadlines; the end of a merged child is not its lineage's."""
+    if ticket.merged is not None:
+        return
+    ticket.waits = False
+    _close_span_if_nobody_waits(lineage, event)
+    _end_deadlines(lineage, Ending(event, None))
+    _end_holding(lineage, ticket, event, None)
+
+
+def _archived(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    ticket.unreasonable_reviewed = ticket.unreasonable is not None
+    _stop(lineage, ticket, event)
+
+
+def _withdrawn(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    ticket.withdrawn = event
+    _stop(lineage, ticket, event)
+
+
+def _reopened(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    _resume_waiting(lineage, ticket, event)
+
+
+def _review_rejected(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    ticket.unreasonable, ticket.unreasonable_reviewed = None, False
+    _resume_waiting(lineage, ticket, event)
+    _limited(lineage, ticket, event)
+
+
+def _redo_ordered(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    lineage.redos.append(event)
+    _resume_waiting(lineage, ticket, event)
+    _limited(lineage, ticket, event)
+
+
+def _visited(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    # A visit comes after the hotline's review: what the review let pass has been reviewed.
+    ticket.unreasonable_reviewed = ticket.unreasonable is not None
+    dissatisfied = event.data.get("result") in DISSATISFIED
+    lineage.visits.append(Visit(event, dissatisfied, bool(lineage.redos)))
+    if dissatisfied:
+        _resume_waiting(lineage, ticket, event)
+
+
+def _satisfaction_changed(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    lineage.rating_changes.append(event)
+
+
+def _merged(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    if ticket.ticket_id == lineage.root:
+        return  # its own merge was refused, or is under way: the state above decides, not the fold
+    ticket.merged = event
+    ticket.waits = False
+    root = lineage.tickets.get(lineage.root)
+    if root is not None and root.registered is not None:
+        _close_span_if_nobody_waits(lineage, event)
+
+
+def _resume_waiting(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    """The citizen waits (again), from the original start; a merged child speaks for its root."""
+    speaker = lineage.tickets.get(lineage.root, ticket) if ticket.merged is not None else ticket
+    speaker.waits = True
+    if not lineage.waiting or lineage.waiting[-1].until is not None:
+        lineage.waiting.append(WaitingSpan(event))
+
+
+def _close_span_if_nobody_waits(lineage: Lineage, event: Event) -> None:
+    if any(ticket.waits for ticket in lineage.tickets.values()):
+        return
+    if lineage.waiting and lineage.waiting[-1].until is None:
+        lineage.waiting[-1].until = event
+
+
+def _of(lineage: Lineage, ticket: Ticket, event: Event) -> bool:
+    """Tell whether an earlier event is this ticket's own, or of a child merged into it."""
+    if event.ticket_id == ticket.ticket_id:
+        return True
+    return ticket.ticket_id == lineage.root and lineage.tickets[event.ticket_id].merged is not None
+
+
+def _end_deadlines(lineage: Lineage, ending: Ending) -> None:
+    lineage.endings.append(ending)
+    for deadline in lineage.deadlines:
+        if deadline.ended_at is None and _ends(lineage, ending, deadline):
+            deadline.ended_at, deadline.ended_by = ending.event.at, ending.event
+
+
+def _ends(lineage: Lineage, ending: Ending, deadline: Deadline) -> bool:
+    ticket = lineage.tickets[ending.event.ticket_id]
+    return _concerns(lineage, ticket, deadline.event, deadline.unit, ending.unit)
+
+
+def _end_holding(lineage: Lineage, ticket: Ticket, event: Event, unit: str | None) -> None:
+    for holding in lineage.holdings:
+        if holding.until is None and _concerns(lineage, ticket, holding.since, holding.unit, unit):
+            holding.until = event
+
+
+def _concerns(lineage: Lineage, ticket: Ticket, since: Event, one: str | None, unit: str | None) -> bool:
+    same_unit = unit is None or one is None or one == unit
+    return same_unit and _of(lineage, ticket, since)
+
+
+def _append_to(name: str) -> Callable[[Lineage, Ticket, Event], None]:
+    def append(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+        getattr(lineage, name).append(event)
+
+    return append
+
+
+_STEPS: dict[str, Callable[[Lineage, Ticket, Event], None]] = {
+    E.REGISTERED: _registered,
+    E.AMENDED: _amended,
+    E.LINKED: _linked,
+    E.DISPATCHED: _dispatched,
+    E.RECALLED: _recalled,
+    E.RETURN_REQUESTED: _return_requested,
+    E.RETURN_APPROVED: _return_approved,
+    E.RETURN_DENIED: _return_denied,
+    E.DESIGNATED: _designated,
+    E.EXTENSION_REQUESTED: _extension_requested,
+    E.EXTENSION_APPROVED: _extension_approved,
+    E.EXTENSION_DENIED: _extension_denied,
+    E.RESOLVED: _resolved,
+    E.DIRECT_CLOSED: _stop,
+    E.REJECTED: _stop,
+    E.TRANSFERRED: _stop,
+    E.ARCHIVED: _archived,
+    E.WITHDRAWN: _withdrawn,
+    E.REOPENED: _reopened,
+    E.REVIEW_REJECTED: _review_rejected,
+    E.REDO_ORDERED: _redo_ordered,
+    E.VISITED: _visited,
+    E.SATISFACTION_CHANGED: _satisfaction_changed,
+    E.MERGED: _merged,
+    E.SUPERVISED: _append_to("supervised"),
+    E.URGED: _append_to("urged"),
+    E.SUSPENDED: _append_to("suspensions"),
+}

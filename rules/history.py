@@ -1,0 +1,135 @@
+"""What a fold remembers: the pieces of a ticket's history that facts are counted from. Plain records, each pointing to its events."""
+
+from dataclasses import dataclass, field
+
+from rules.event import Event
+from rules.lifecycle import State
+
+
+@dataclass(slots=True)
+class Return:
+    """One return of the ticket by a unit (退单): asked for, then approved, denied or still open."""
+
+    event: Event
+    unit: str | None
+    decision: Event | None = None
+    denied: bool = False
+    missing: int = 0
+    """how many of contact, site check and evidence were said to be missing; what was not said is unknown, never missing"""
+    after_designation: bool = False
+    after_denial: bool = False
+
+
+@dataclass(slots=True)
+class Deadline:
+    """One time limit laid on a unit: a lead dispatch, a redo or a rejected review with a limit."""
+
+    event: Event
+    unit: str | None
+    due: int
+    incomplete: bool = False
+    """a work day was counted that is not announced yet"""
+    ended_at: int | None = None
+    ended_by: Event | None = None
+    moved: list[tuple[Event, int]] = field(default_factory=list)
+    """approved extensions: the event and the due time it replaced"""
+
+
+@dataclass(slots=True)
+class Ending:
+    """Something that ends time limits: a return, a recall, or a stop of the whole ticket (`unit` is None)."""
+
+    event: Event
+    unit: str | None
+    asked: Return | None = None
+
+
+@dataclass(slots=True)
+class Holding:
+    """A time during which one unit had the ticket in hand."""
+
+    unit: str | None
+    since: Event
+    until: Event | None = None
+
+
+@dataclass(slots=True)
+class WaitingSpan:
+    """A time during which the citizen waited for a result."""
+
+    since: Event
+    until: Event | None = None
+
+
+@dataclass(slots=True)
+class Ticket:
+    """One ticket of a lineage."""
+
+    ticket_id: str
+    registered: Event | None = None
+    citizens: list[str] = field(default_factory=list)
+    request_type: str | None = None
+    urgency: str | None = None
+    category: list[str] = field(default_factory=list)
+    place: dict[str, str] = field(default_factory=dict)
+    title: str = ""
+    content: str = ""
+    title_asks: bool = False
+    links: list[str] = field(default_factory=list)
+    state: State = State.NEW
+    unexpected: list[Event] = field(default_factory=list)
+    unknown: int = 0
+    withdrawn: Event | None = None
+    voided: Event | None = None
+    merged: Event | None = None
+    waits: bool = False
+    unreasonable: Event | None = None
+    """the resolution that found the demand unreasonable, while no review rejected it"""
+    unreasonable_reviewed: bool = False
+
+
+@dataclass(slots=True)
+class Visit:
+    """One follow-up visit."""
+
+    event: Event
+    dissatisfied: bool
+    after_redo: bool
+
+
+@dataclass(slots=True)
+class Lineage:
+    """The folded history of a ticket and of everything merged into it."""
+
+    root: str
+    events: list[Event]
+    tickets: dict[str, Ticket] = field(default_factory=dict)
+    returns: list[Return] = field(default_factory=list)
+    denials: list[Event] = field(default_factory=list)
+    designations: list[Event] = field(default_factory=list)
+    deadlines: list[Deadline] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
+    holdings: list[Holding] = field(default_factory=list)
+    waiting: list[WaitingSpan] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)
+    rating_changes: list[Event] = field(default_factory=list)
+    redos: list[Event] = field(default_factory=list)
+    extensions_asked: list[Event] = field(default_factory=list)
+    extensions: list[Event] = field(default_factory=list)
+    extensions_denied: list[Event] = field(default_factory=list)
+    resolutions: list[Event] = field(default_factory=list)
+    supervised: list[Event] = field(default_factory=list)
+    urged: list[Event] = field(default_factory=list)
+    suspensions: list[Event] = field(default_factory=list)
+    ping_pong: list[Event] = field(default_factory=list)
+    unit_names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def voided(self) -> Event | None:
+        """Return what voided the whole lineage: nothing while any ticket of it stands."""
+        last: Event | None = None
+        for ticket in self.tickets.values():
+            if ticket.voided is None:
+                return None
+            last = ticket.voided
+        return last

@@ -1,0 +1,112 @@
+"""Masks identities and contact numbers inside free text, also where they are written in disguise.
+
+A number is looked for in a *folded* copy of the text: NFKC, format characters stripped, Chinese numerals (〇–九, 幺) read as digits, up to
+three separators between two digits; what is found is then masked in the text itself. ID numbers are known by their check digit (GB 11643:
+weights 7 9 10 5 8 4 2 1 6 3 7 9 10 5 8 4 2, mod 11) or a birth date in the right place.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+PHONE_MASK = "〔电话〕"
+ID_MASK = "〔证件号〕"
+CONTACT_MASK = "〔联系方式〕"
+NAME_MASK = "〔姓名〕"
+
+_NUMERALS = {character: str(digit) for digit, character in enumerate("〇一二三四五六七八九")}
+_NUMERALS |= {
+    "零": "0",
+    "幺": "1",
+    "壹": "1",
+    "贰": "2",
+    "叁": "3",
+    "肆": "4",
+    "伍": "5",
+    "陆": "6",
+    "柒": "7",
+    "捌": "8",
+    "玖": "9",
+}
+_SEPARATOR = r"[\s\-—–_.·•、,，/\\()\[\]（）*~:：杠]{0,3}"
+_DIGITISH = "0-9０-９①-⑨⑴-⑼➀-➈𝟎-𝟿" + "".join(_NUMERALS)
+_ENOUGH_DIGITS = re.compile(rf"(?:[{_DIGITISH}][^{_DIGITISH}]{{0,6}}){{7}}")
+
+
+def _digits(count: int) -> str:
+    return rf"(?:{_SEPARATOR}\d){{{count}}}"
+
+
+_ID18 = re.compile(rf"(?<!\d)[1-9]{_digits(16)}{_SEPARATOR}[\dXx](?!\d)")
+_ID15 = re.compile(rf"(?<!\d)[1-9]{_digits(14)}(?!\d)")
+_MOBILE = re.compile(rf"(?<!\d)(?:\+?(?:0086|86){_SEPARATOR})?1{_SEPARATOR}[3-9]{_digits(9)}(?!\d)")
+_LANDLINE = re.compile(r"(?<!\d)0\d{2,3}[\s\-—–()（）]{0,2}[2-8]\d{6,7}(?!\d)")
+_EMAIL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63})+")
+_ACCOUNT = re.compile(r"(?:微信|QQ|qq|VX|vx|Vx|V信|v信)号?[\s是为:：]{0,3}[A-Za-z0-9][A-Za-z0-9_\-]{4,29}")
+_ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+_ID_CHECKS = "10X98765432"
+
+
+def mask(text: str, names: Iterable[str] = ()) -> str:
+    """Return the text with every phone, ID number, e-mail address, chat account and given name replaced by its mask."""
+    if _ENOUGH_DIGITS.search(text):
+        text = _mask_numbers(text)
+    if "@" in text:
+        text = _EMAIL.sub(CONTACT_MASK, text)
+    if "信" in text or "Q" in text or "q" in text or "V" in text or "v" in text:
+        text = _ACCOUNT.sub(CONTACT_MASK, text)
+    for name in names:
+        if len(name) >= 2 and name in text:
+            text = text.replace(name, NAME_MASK)
+    return text
+
+
+def fold_digits(text: str) -> tuple[str, list[int]]:
+    """Return the text with disguised digits made plain, and for each character of it the offset in the original."""
+    folded: list[str] = []
+    offsets: list[int] = []
+    for offset, character in enumerate(text):
+        plain = _NUMERALS.get(character)
+        if plain is None:
+            plain = character if character.isascii() else unicodedata.normalize("NFKC", character)
+            if not character.isascii() and unicodedata.category(character) in ("Cf", "Mn", "Me"):
+                continue
+        for part in plain:
+            folded.append(part)
+            offsets.append(offset)
+    return "".join(folded), offsets
+
+
+def _mask_numbers(text: str) -> str:
+    folded, offsets = fold_digits(text)
+    spans: list[tuple[int, int, str]] = []
+    for pattern, name, holds in (
+        (_ID18, ID_MASK, _is_id_number),
+        (_MOBILE, PHONE_MASK, None),
+        (_ID15, ID_MASK, _is_old_id_number),
+        (_LANDLINE, PHONE_MASK, None),
+    ):
+        for match in pattern.finditer(folded):
+            start, end = match.span()
+            if holds is not None and not holds(match.group()):
+                continue
+            if all(end <= taken_start or start >= taken_end for taken_start, taken_end, _ in spans):
+                spans.append((start, end, name))
+    for start, end, name in sorted(spans, reverse=True):
+        text = text[: offsets[start]] + name + text[offsets[end - 1] + 1 :]
+    return text
+
+
+def _is_id_number(found: str) -> bool:
+    plain = re.sub(r"[^0-9Xx]", "", found).upper()
+    total = sum(int(digit) * weight for digit, weight in zip(plain, _ID_WEIGHTS, strict=False))
+    return plain[17] == _ID_CHECKS[total % 11] or _is_birth_date(plain[6:14])
+
+
+def _is_old_id_number(found: str) -> bool:
+    return _is_birth_date("19" + re.sub(r"\D", "", found)[6:12])
+
+
+def _is_birth_date(text: str) -> bool:
+    year, month, day = int(text[:4]), int(text[4:6]), int(text[6:])
+    return 1900 <= year <= 2100 and 1 <= month <= 12 and 1 <= day <= 31

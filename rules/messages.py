@@ -1,0 +1,106 @@
+"""What agents send each other through `hw.tickets` and `hw.citizens`, and how it is written on the wire."""
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from rules.event import Event
+from rules.repeats import Complaint, Repeat, RepeatedComplaint
+
+Events = tuple[Event, ...]
+
+
+class EventMessage(NamedTuple):
+    """A ticket event that passed intake."""
+
+    event: Event
+
+    @property
+    def key(self) -> str:
+        """Return the ticket it is for."""
+        return self.event.ticket_id
+
+
+class MembersMessage(NamedTuple):
+    """All events of a merged child and of what was merged into it, for its root; replaces what that child said before."""
+
+    key: str
+    child: str
+    version: int
+    events: Events
+
+
+class RepeatMessage(NamedTuple):
+    """What a citizen's table found about a lineage; replaces what it said before."""
+
+    key: str
+    citizen: str
+    repeat: Repeat
+
+
+class TickMessage(NamedTuple):
+    """Time has come to an instant; for every ticket of the partition."""
+
+    at: int
+
+
+class ClaimMessage(NamedTuple):
+    """A lineage's complaints by one citizen, for that citizen's table; replaces what the lineage said before."""
+
+    key: str
+    root: str
+    version: int
+    complaints: tuple[Complaint, ...]
+
+
+TicketMessage = EventMessage | MembersMessage | RepeatMessage | TickMessage
+
+
+class WireError(ValueError):
+    """Bytes on an internal topic that no agent of this version wrote."""
+
+
+def encode(message: TicketMessage | ClaimMessage) -> bytes:
+    """Return the message as one JSON array, its kind first."""
+    match message:
+        case EventMessage(event):
+            return orjson.dumps(("event", event), default=tuple)
+        case MembersMessage(key, child, version, events):
+            return orjson.dumps(("members", key, child, version, events), default=tuple)
+        case RepeatMessage(key, citizen, repeat):
+            return orjson.dumps(("repeat", key, citizen, repeat.version, repeat.count, repeat.complaints), default=tuple)
+        case TickMessage(at):
+            return orjson.dumps(("tick", at), default=tuple)
+        case ClaimMessage(key, root, version, complaints):
+            return orjson.dumps(("claim", key, root, version, complaints), default=tuple)
+
+
+def decode(value: bytes) -> TicketMessage | ClaimMessage:
+    """Return the message. Raises WireError."""
+    try:
+        kind, *rest = orjson.loads(value)
+        match kind:
+            case "event":
+                return EventMessage(Event(*rest[0]))
+            case "members":
+                return MembersMessage(rest[0], rest[1], rest[2], tuple(Event(*event) for event in rest[3]))
+            case "repeat":
+                return RepeatMessage(rest[0], rest[1], repeat_from(rest[2], rest[3], rest[4]))
+            case "tick":
+                return TickMessage(rest[0])
+            case "claim":
+                return ClaimMessage(rest[0], rest[1], rest[2], tuple(complaint_from(one) for one in rest[3]))
+    except (orjson.JSONDecodeError, TypeError, ValueError, IndexError):
+        raise WireError("not a message of ours") from None
+    raise WireError("a message of an unknown kind")
+
+
+def complaint_from(parts: list[Any]) -> Complaint:
+    """Return a complaint from its JSON array."""
+    parts[3], parts[9] = tuple(parts[3]), tuple(parts[9])
+    return Complaint(*parts)
+
+
+def repeat_from(version: int, count: int, complaints: list[list[Any]]) -> Repeat:
+    """Return a repeat fact from its JSON parts."""
+    return Repeat(version, count, tuple(RepeatedComplaint(*one) for one in complaints))

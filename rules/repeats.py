@@ -1,0 +1,83 @@
+"""Repeats (同人同事): what a ticket says of its complaints to the citizens' tables, and what comes back."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rules.history import Ticket
+from rules.sketch import Sketch, merge, pack_sketch, unpack_sketch
+
+_ENQUIRY_WORDS = ("查询", "进度")
+
+
+class Complaint(NamedTuple):
+    """One complaint of one citizen: enough to tell whether another is about the same matter, and no word of its text."""
+
+    ticket_id: str
+    event_id: str
+    at: int
+    category: tuple[str, ...]
+    """its first two levels"""
+    district: str
+    street: str
+    community: str
+    spot: str
+    sketch: str
+    links: tuple[str, ...]
+    test: bool
+
+    @property
+    def text(self) -> Sketch:
+        """Return the sketch of its title and content."""
+        return unpack_sketch(self.sketch)
+
+
+class RepeatedComplaint(NamedTuple):
+    """One complaint that counts, and why it is held to be about the same matter."""
+
+    ticket_id: str
+    event_id: str
+    at: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """How many complaints one citizen made on the lineage's matter within the busiest 90 days, and which."""
+
+    version: int
+    count: int
+    complaints: tuple[RepeatedComplaint, ...]
+
+
+def is_status_enquiry(ticket: Ticket) -> bool:
+    """Tell whether the citizen only asks how a ticket is going: a consultation whose category or title says 查询 or 进度."""
+    if ticket.request_type != "consultation":
+        return False
+    return ticket.title_asks or any(word in level for level in ticket.category for word in _ENQUIRY_WORDS)
+
+
+def counts_as_complaint(ticket: Ticket) -> bool:
+    """Tell whether a ticket counts as a complaint: praise, status enquiries, withdrawn and voided ones don't, nor unreasonable demands."""
+    if ticket.registered is None or ticket.voided or ticket.withdrawn or ticket.unreasonable_reviewed:
+        return False
+    return ticket.request_type != "praise" and not is_status_enquiry(ticket)
+
+
+def complaint_of(ticket: Ticket, *, test: bool) -> Complaint:
+    """Return the ticket's complaint as the citizens' table needs it."""
+    assert ticket.registered is not None
+    texts = [unpack_sketch(text) for text in (ticket.title, ticket.content) if text]
+    place = ticket.place
+    return Complaint(
+        ticket.ticket_id,
+        ticket.registered.event_id,
+        ticket.registered.at,
+        tuple(ticket.category[:2]),
+        place.get("district", ""),
+        place.get("street", ""),
+        place.get("community", ""),
+        place.get("spot", ""),
+        pack_sketch(merge(texts)),
+        tuple(dict.fromkeys(ticket.links)),
+        test,
+    )

@@ -1,0 +1,66 @@
+"""A text's sketch: the smallest 128 hashes of its character bigrams.
+
+Two sketches give the Jaccard similarity of the two texts: exactly where neither text has more than 128 different bigrams, as an unbiased
+estimate beyond (bottom-k sampling). The text itself is not needed again and is not kept.
+"""
+
+import base64
+import re
+import struct
+from collections.abc import Iterable
+
+SKETCH_SIZE = 128
+
+_NOISE = re.compile(r"[\W_]+")
+_MASK32 = 0xFFFFFFFF
+
+Sketch = tuple[int, ...]
+
+
+def sketch_of(text: str) -> Sketch:
+    """Return the sketch of a text, its punctuation and spaces left out."""
+    plain = _NOISE.sub("", text.lower())
+    if len(plain) < 2:
+        return (_hash(plain, ""),) if plain else ()
+    codes = [ord(character) for character in plain]
+    hashes = {_mix(first * 0x10FFFF + second) for first, second in zip(codes, codes[1:], strict=False)}
+    return tuple(sorted(hashes)[:SKETCH_SIZE])
+
+
+def _hash(first: str, second: str) -> int:
+    return _mix(ord(first) * 0x10FFFF + (ord(second) if second else 0))
+
+
+def _mix(number: int) -> int:
+    # The finalizer of MurmurHash3: neighbouring code points must not give neighbouring hashes, or the smallest would be no sample.
+    number = ((number ^ (number >> 16)) * 0x85EBCA6B) & _MASK32
+    number = ((number ^ (number >> 13)) * 0xC2B2AE35) & _MASK32
+    return number ^ (number >> 16)
+
+
+def merge(sketches: Iterable[Sketch]) -> Sketch:
+    """Return the sketch of several texts taken together."""
+    return tuple(sorted({number for sketch in sketches for number in sketch})[:SKETCH_SIZE])
+
+
+def similarity(one: Sketch, other: Sketch) -> float:
+    """Return the Jaccard similarity of two texts' bigrams, 0 to 1; 0 where a text is empty."""
+    if not one or not other:
+        return 0.0
+    first, second = set(one), set(other)
+    smallest = sorted(first | second)
+    if len(one) >= SKETCH_SIZE or len(other) >= SKETCH_SIZE:
+        smallest = smallest[:SKETCH_SIZE]
+    shared = sum(number in first and number in second for number in smallest)
+    return shared / len(smallest)
+
+
+def pack_sketch(sketch: Sketch) -> str:
+    """Return the sketch as text, for the wire and for state."""
+    return base64.b64encode(struct.pack(f"<{len(sketch)}I", *sketch)).decode()
+
+
+def unpack_sketch(text: str) -> Sketch:
+    """Return the sketch that `pack_sketch` wrote."""
+    raw = base64.b64decode(text)
+    return struct.unpack(f"<{len(raw) // 4}I", raw)

@@ -1,0 +1,103 @@
+"""The state of one ticket: its events, what it was told, what it has said. Frozen; a step makes a new one."""
+
+from dataclasses import dataclass, field
+
+import orjson
+
+from models.base import Level
+from rules.event import Event
+from rules.messages import Events, repeat_from
+from rules.repeats import Repeat
+from rules.warnings import Standing
+
+MAX_EVENTS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class TicketState:
+    """Everything the service knows of one ticket. Of a merged child the root knows it too, and speaks for both."""
+
+    ticket_id: str
+    events: Events = ()
+    """its own events"""
+    members: dict[str, tuple[int, Events]] = field(default_factory=dict)
+    """by merged child: the version of what it forwarded, and its events"""
+    repeats: dict[str, Repeat] = field(default_factory=dict)
+    """by citizen: what that citizen's table found"""
+    standings: dict[str, Standing] = field(default_factory=dict)
+    """by rule: the last version of its warning"""
+    sequence: int = 0
+    clock: int = 0
+    """the instant up to which it was judged"""
+    due_at: int | None = None
+    """the next instant at which time alone may change a level"""
+    told: int = 0
+    """versions of claims and forwards told so far"""
+    claims: dict[str, str] = field(default_factory=dict)
+    """by citizen: the digest of what was claimed last"""
+    forwarded: tuple[str, str] | None = None
+    """the root that was told last, and the digest of what it was told"""
+    refused: tuple[str, ...] = ()
+    """merge events that were refused because they close a circle"""
+    truncated: bool = False
+
+
+def encode_state(state: TicketState) -> bytes:
+    """Return the state as JSON."""
+    return orjson.dumps(
+        (
+            state.ticket_id,
+            state.events,
+            state.members,
+            [(citizen, one.version, one.count, one.complaints) for citizen, one in state.repeats.items()],
+            [(rule, one.alert_id, one.level, one.held) for rule, one in state.standings.items()],
+            state.sequence,
+            state.clock,
+            state.due_at,
+            state.told,
+            state.claims,
+            state.forwarded,
+            state.refused,
+            state.truncated,
+        ),
+        default=tuple,
+    )
+
+
+def decode_state(body: bytes) -> TicketState:
+    """Return the state that `encode_state` wrote."""
+    parts = orjson.loads(body)
+    (
+        ticket_id,
+        events,
+        members,
+        repeats,
+        standings,
+        sequence,
+        clock,
+        due_at,
+        told,
+        claims,
+        forwarded,
+        refused,
+        truncated,
+    ) = parts
+    return TicketState(
+        ticket_id,
+        _events(events),
+        {child: (version, _events(theirs)) for child, (version, theirs) in members.items()},
+        {citizen: repeat_from(version, count, complaints) for citizen, version, count, complaints in repeats},
+        {rule: Standing(alert_id, Level(level) if level else None, held) for rule, alert_id, level, held in standings},
+        sequence,
+        clock,
+        due_at,
+        told,
+        claims,
+        tuple(forwarded) if forwarded else None,
+        tuple(refused),
+        truncated,
+    )
+
+
+def _events(parts: list[list[object]]) -> Events:
+    return tuple([Event(*part) for part in parts])  # type: ignore[arg-type]

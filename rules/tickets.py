@@ -1,0 +1,262 @@
+"""One ticket, step by step: a message or the passing of time makes a new state, warnings, and messages to others.
+
+Everything here is a function of the state and the message; the clock is an argument. A ticket judges itself after every event, at every
+instant at which time alone may change a level, and always from its whole history in fold order: so a late event corrects what was said, and
+the end does not depend on the order of arrival.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import orjson
+
+from models.alert import Alert
+from rules.engine import Engine, Levels
+from rules.event import Event, by_time
+from rules.facts import INDEX, Values, View, compute, next_wake
+from rules.fold import fold
+from rules.history import Lineage
+from rules.merging import lineage_events, own_merge
+from rules.messages import ClaimMessage, EventMessage, MembersMessage, RepeatMessage
+from rules.repeats import Complaint, complaint_of, counts_as_complaint
+from rules.state import MAX_EVENTS, TicketState
+from rules.warnings import Change, Standing, make_alert
+
+
+class ConflictingBody(NamedTuple):
+    """A security alarm: an event id that came again with another body. The first stays."""
+
+    ticket_id: str
+    event_id: str
+
+
+class RefusedMerge(NamedTuple):
+    """A merge that closes a circle."""
+
+    ticket_id: str
+    event_id: str
+
+
+Output = Alert | ClaimMessage | MembersMessage | ConflictingBody | RefusedMerge
+
+
+class Step(NamedTuple):
+    """What a message made: the new state, and what is to be said."""
+
+    state: TicketState
+    outputs: list[Output]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A state's history and facts at an instant, for those who want to look."""
+
+    lineage: Lineage
+    values: Values
+    levels: Levels
+    merged: Event | None
+
+
+def on_message(
+    engine: Engine, state: TicketState, message: EventMessage | MembersMessage | RepeatMessage, clock: int
+) -> Step:
+    """Return the step that a message makes; `clock` is the partition's time, in microseconds."""
+    if isinstance(message, EventMessage):
+        return on_event(engine, state, message.event, clock)
+    before = on_time(engine, state, clock)
+    changed = _told(before.state, message)
+    if changed is None:
+        return before
+    settled = settle(engine, changed, max(changed.clock, clock))
+    return Step(settled.state, before.outputs + settled.outputs)
+
+
+def _told(state: TicketState, message: MembersMessage | RepeatMessage) -> TicketState | None:
+    """Return the state that knows what another table said; None where it knew as much or more."""
+    if isinstance(message, MembersMessage):
+        known = state.members.get(message.child)
+        if known is not None and known[0] >= message.version:
+            return None
+        return replace(state, members={**state.members, message.child: (message.version, message.events)})
+    told = state.repeats.get(message.citizen)
+    if told is not None and told.version >= message.repeat.version:
+        return None
+    return replace(state, repeats={**state.repeats, message.citizen: message.repeat})
+
+
+def on_event(engine: Engine, state: TicketState, event: Event, clock: int) -> Step:
+    """Return the step that a ticket's own event makes. A deadline at the event's very instant is judged after it."""
+    for known in state.events:
+        if known.event_id == event.event_id:
+            alarm = [ConflictingBody(event.ticket_id, event.event_id)] if known.digest != event.digest else []
+            step = on_time(engine, state, clock)
+            return Step(step.state, [*alarm, *step.outputs])
+    before = on_time(engine, state, event.at - 1)
+    events, truncated = _bounded((*before.state.events, event))
+    grown = replace(before.state, events=events, truncated=state.truncated or truncated)
+    settled = settle(engine, grown, max(grown.clock, event.at))
+    after = on_time(engine, settled.state, clock)
+    return Step(after.state, before.outputs + settled.outputs + after.outputs)
+
+
+def _bounded(events: tuple[Event, ...]) -> tuple[tuple[Event, ...], bool]:
+    if len(events) <= MAX_EVENTS:
+        return events, False
+    ordered = sorted(events, key=by_time)
+    first = next((event for event in ordered if event.type == "registered"), None)
+    kept = ordered[-MAX_EVENTS:]
+    # The registration stays: without it nobody would know since when the citizen has waited.
+    return tuple(kept if first is None or first in kept else [first, *kept[1:]]), True
+
+
+def on_time(engine: Engine, state: TicketState, now: int) -> Step:
+    """Return the step that the passing of time makes: each deadline up to `now` is judged at its own instant, in order."""
+    outputs: list[Output] = []
+    while state.due_at is not None and state.due_at <= now:
+        step = settle(engine, state, state.due_at)
+        outputs += step.outputs
+        state = step.state
+    return Step(state, outputs)
+
+
+def judge(engine: Engine, state: TicketState, now: int) -> Judged:
+    """Return the ticket's history, facts and levels at an instant."""
+    merged, _ = own_merge(state)
+    lineage = fold(state.ticket_id, lineage_events(state))
+    values = compute(View(lineage, state.repeats, now))
+    if merged is not None:
+        return Judged(lineage, values, (None,) * len(engine.rules), merged)
+    return Judged(lineage, values, engine.levels(values), None)
+
+
+def settle(engine: Engine, state: TicketState, now: int) -> Step:
+    """Judge the ticket at an instant and say what changed."""
+    judged = judge(engine, state, now)
+    outputs: list[Output] = []
+    _, refused = own_merge(state)
+    new = [event for event in refused if event.event_id not in state.refused]
+    outputs += [RefusedMerge(event.ticket_id, event.event_id) for event in new]
+    if new:
+        state = replace(state, refused=(*state.refused, *(event.event_id for event in new)))
+    state = _warn(engine, state, judged, now, outputs)
+    state = _claim(state, judged, outputs)
+    state = _forward(state, judged, outputs)
+    due_at = None if judged.merged is not None else next_wake(judged.lineage, engine.thresholds, now)
+    return Step(replace(state, clock=now, due_at=due_at), outputs)
+
+
+def _warn(engine: Engine, state: TicketState, judged: Judged, now: int, outputs: list[Output]) -> TicketState:
+    standings = state.standings
+    changed = [
+        (rule, level)
+        for rule, level in zip(engine.rules, judged.levels, strict=True)
+        if level != (standings[rule.id].level if rule.id in standings else None)
+    ]
+    live = not _is_held(judged.lineage)
+    released = [rule_id for rule_id, one in standings.items() if one.held is not None] if live else []
+    if not changed and not released:
+        return state
+    standings = dict(standings)
+    sequence = state.sequence
+    view = View(judged.lineage, state.repeats, now)
+    flags = _flags(state, judged)
+    for rule_id in released:
+        standing = standings[rule_id]
+        if standing.level is not None and standing.held is not None and not _is_test(judged.lineage):
+            outputs.append(Alert.model_validate_json(standing.held).model_copy(update={"push": True}))
+        standings[rule_id] = replace(standing, held=None)
+    ended_by, reason = _end_of(judged)
+    for rule, level in changed:
+        previous = standings.get(rule.id)
+        before = previous.level if previous else None
+        sequence += 1
+        push = live and not _is_test(judged.lineage) and rule.status == "stable"
+        trial = () if rule.status == "stable" else ("rule_on_trial",)
+        change = Change(
+            rule, before, level, previous, sequence, view, judged.values, ended_by, reason, (*flags, *trial), push
+        )
+        alert = make_alert(change)
+        outputs.append(alert)
+        held = alert.model_dump_json() if not live and level is not None and rule.status == "stable" else None
+        standings[rule.id] = Standing(alert.alert_id, level, held)
+    return replace(state, standings=standings, sequence=sequence)
+
+
+def _end_of(judged: Judged) -> tuple[Event | None, str | None]:
+    if judged.merged is not None:
+        return judged.merged, "merged_into"
+    voided = judged.lineage.voided
+    return (voided, "voided") if voided is not None else (None, None)
+
+
+def _is_held(lineage: Lineage) -> bool:
+    """History: nothing but backfilled events so far, so its warnings stay unpushed."""
+    return all(event.backfill for event in lineage.events)
+
+
+def _is_test(lineage: Lineage) -> bool:
+    return any(event.test for event in lineage.events if event.ticket_id == lineage.root)
+
+
+def _flags(state: TicketState, judged: Judged) -> tuple[str, ...]:
+    lineage = judged.lineage
+    facts = {
+        "backfill": _is_held(lineage),
+        "calendar_incomplete": bool(judged.values[INDEX["calendar.incomplete"]]),
+        "rating_changed": bool(lineage.rating_changes),
+        "test": _is_test(lineage),
+        "truncated": state.truncated,
+        "unclear_responsibility": any(
+            one.event.data.get("code") in ("R3", "R4") for one in lineage.returns if not one.denied
+        ),
+        "unexpected_transition": any(ticket.unexpected for ticket in lineage.tickets.values()),
+    }
+    return tuple(name for name, holds in facts.items() if holds)
+
+
+def _claim(state: TicketState, judged: Judged, outputs: list[Output]) -> TicketState:
+    """Tell each citizen's table which complaints this lineage claims; nothing where that has not changed."""
+    claims: dict[str, list[Complaint]] = {}
+    if judged.merged is None:
+        test = _is_test(judged.lineage)
+        for ticket in judged.lineage.tickets.values():
+            if ticket.citizens and counts_as_complaint(ticket):
+                for citizen in ticket.citizens:
+                    claims.setdefault(citizen, []).append(complaint_of(ticket, test=test))
+    digests = {citizen: _digest(complaints) for citizen, complaints in claims.items()}
+    if digests == state.claims:
+        return state
+    told, sent = state.told, dict(digests)
+    for citizen in sorted(digests.keys() | state.claims.keys()):
+        if digests.get(citizen) != state.claims.get(citizen):
+            told += 1
+            outputs.append(ClaimMessage(citizen, state.ticket_id, told, tuple(claims.get(citizen, ()))))
+    return replace(state, told=told, claims=sent)
+
+
+def _digest(what: object) -> str:
+    return hashlib.blake2b(orjson.dumps(what, default=tuple), digest_size=8).hexdigest()
+
+
+def _forward(state: TicketState, judged: Judged, outputs: list[Output]) -> TicketState:
+    """Forward everything to the root, and take it back from a root that is no longer one."""
+    root = judged.merged.data["into"] if judged.merged is not None else None
+    before = state.forwarded
+    if root is None and before is None:
+        return state
+    told = state.told
+    if before is not None and before[0] != root:
+        told += 1
+        outputs.append(MembersMessage(before[0], state.ticket_id, told, ()))
+        before = None
+    if root is None:
+        return replace(state, told=told, forwarded=None)
+    events = tuple(event for event in sorted(lineage_events(state), key=by_time) if event.ticket_id != root)[
+        -MAX_EVENTS:
+    ]
+    digest = _digest([event.key for event in events])
+    if before is None or before[1] != digest:
+        told += 1
+        outputs.append(MembersMessage(root, state.ticket_id, told, events))
+    return replace(state, told=told, forwarded=(root, digest))

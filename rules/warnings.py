@@ -1,0 +1,214 @@
+"""Warnings: when a rule's level changes, one numbered version of the case's warning says so, with its reasons and a deterministic id."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID, uuid5
+
+import cel
+
+from models.alert import Alert, AlertPlace, Evidence, RuleRef, UnitRef
+from models.base import LEVEL_RANK, Level, Status
+from models.times import format_instant
+from rules.calendar import CALENDAR_VERSION
+from rules.conditions import compile_condition, terms
+from rules.deadlines import reached
+from rules.event import Event
+from rules.facts import BY_PATH, INDEX, Cause, Values, View, as_mapping, as_tree
+from rules.history import Lineage
+from rules.pack import Rule
+from rules.telling import evidence_of, tell_warning
+
+MAX_EVIDENCE = 60
+
+_NAMESPACE = UUID("6f3f1a6e-5d55-5c51-9a3b-0d4d4c5f7a10")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The last version of one rule's warning of one case."""
+
+    alert_id: str
+    level: Level | None
+    """in force; None where retracted"""
+    held: str | None = None
+    """the version as JSON, where it was issued unpushed and may still be pushed"""
+
+
+def case_id_of(root: str) -> str:
+    """Return the case of a ticket lineage: one for each root ticket."""
+    return f"case:{root}"
+
+
+def status_of(before: Level | None, now: Level | None) -> Status:
+    """Return what a change of level is. Precondition: it is a change."""
+    if now is None:
+        return Status.RETRACTED
+    if before is None:
+        return Status.RAISED
+    return Status.ESCALATED if LEVEL_RANK[now] > LEVEL_RANK[before] else Status.CORRECTED
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One rule's change of level, and what is needed to tell of it."""
+
+    rule: Rule
+    before: Level | None
+    now: Level | None
+    previous: Standing | None
+    sequence: int
+    view: View
+    values: Values
+    ended_by: Event | None
+    """what voided the lineage or merged it away"""
+    reason: str | None
+    flags: tuple[str, ...]
+    push: bool
+
+
+def make_alert(change: Change) -> Alert:
+    """Return the version of the warning that tells of the change."""
+    rule, view = change.rule, change.view
+    lineage = view.lineage
+    status = status_of(change.before, change.now)
+    level = change.now or change.before
+    assert level is not None
+    facts = {path: change.values[INDEX[path]] for path in rule.paths}
+    cause = _cause(change, status)
+    previous = change.previous.alert_id if change.previous else None
+    case_id = case_id_of(lineage.root)
+    name = "\n".join((case_id, rule.id, str(rule.version), level, status, cause.trigger, previous or ""))
+    return Alert(
+        alert_id=str(uuid5(_NAMESPACE, name)),
+        case_id=case_id,
+        sequence=change.sequence,
+        status=status,
+        family=rule.family,
+        rule=RuleRef(id=rule.id, version=rule.version, title=rule.title),
+        level=level,
+        units=tuple(_units(rule, view)),
+        headline=tell_warning(rule.title, rule.headline, status, level, as_mapping(change.values), change.reason),
+        tickets=tuple(sorted(lineage.tickets, key=lambda ticket: (ticket != lineage.root, ticket))),
+        evidence=tuple(_evidence(change, cause)),
+        facts=facts,
+        thresholds={level.value: condition.source for level, condition in rule.conditions.items()},
+        flags=change.flags,
+        trigger=cause.trigger,
+        reason=change.reason,
+        previous_alert_id=previous,
+        place=_place(lineage),
+        calendar_version=CALENDAR_VERSION,
+        push=change.push,
+        event_time=format_instant(cause.at),
+        as_of=format_instant(view.now),
+        raised_at=format_instant(view.now),
+    )
+
+
+def _cause(change: Change, status: Status) -> Cause:
+    """Return the last cause, in fold order, of what satisfied the condition; of a fall, the last event that took something off."""
+    view = change.view
+    if change.ended_by is not None:
+        return Cause(change.ended_by.at, change.ended_by.event_id)
+    if status in (Status.RAISED, Status.ESCALATED):
+        causes = list(_satisfying(change))
+    else:
+        causes = [
+            Cause(event.at, event.event_id) for path in change.rule.paths for event in BY_PATH[path].altered(view)
+        ]
+    if not causes:
+        causes = [Cause(event.at, event.event_id) for event in view.lineage.events[-1:]]
+    return max(causes, default=Cause(view.now, "unknown"))
+
+
+def _satisfying(change: Change) -> Iterable[Cause]:
+    """Yield the causes of every term of the satisfied condition that holds."""
+    assert change.now is not None
+    context = cel.Context(as_tree(change.values))
+    for source in terms(change.rule.conditions[change.now].source):
+        term = compile_condition(source)
+        if not term.holds(context):
+            continue
+        for path in term.paths:
+            fact = BY_PATH[path]
+            if fact.causes is None:
+                yield from (Cause(event.at, event.event_id) for event in fact.support(change.view))
+            else:
+                for number in [number for name, number in term.thresholds if name == path] or [0]:
+                    yield from fact.causes(change.view, number)
+
+
+def _evidence(change: Change, cause: Cause) -> list[Evidence]:
+    view, lineage = change.view, change.view.lineage
+    events: dict[tuple[str, str], Event] = {}
+    for path in change.rule.paths:
+        for event in (*BY_PATH[path].support(view), *BY_PATH[path].altered(view)):
+            events[event.key] = event
+    if change.ended_by is not None:
+        events[change.ended_by.key] = change.ended_by
+    ordered = [event for event in lineage.events if event.key in events]
+    told = evidence_of(ordered, lineage.unit_names, several=len(lineage.tickets) > 1)
+    if "repeat.count" in change.rule.paths:
+        told += _repeat_evidence(view, {event.event_id for event in ordered})
+    if cause.trigger.startswith("deadline:"):
+        told.append(Evidence(event_id=cause.trigger, occurred_at=format_instant(cause.at), what=_deadline_told(change)))
+    told.sort(key=lambda one: one.occurred_at)
+    return told if len(told) <= MAX_EVIDENCE else [*told[: MAX_EVIDENCE // 2], *told[-MAX_EVIDENCE // 2 :]]
+
+
+def _deadline_told(change: Change) -> str:
+    waited = change.values[INDEX["waiting.days"]]
+    if "waiting.days" in change.rule.paths:
+        return f"至此群众已等待{waited}天,未见办结"
+    overdue = change.values[INDEX["due.overdue_work_days"]]
+    if change.values[INDEX["due.overdue"]]:
+        return f"办理时限已过{overdue}个工作日" if overdue else "办理时限已到,未见办结"
+    return "办理时限临近"
+
+
+def _repeat_evidence(view: View, already: set[str]) -> list[Evidence]:
+    found: dict[str, Evidence] = {}
+    for repeat in view.repeats.values():
+        for one in repeat.complaints:
+            if one.event_id not in already:
+                found[one.event_id] = Evidence(
+                    event_id=one.event_id,
+                    occurred_at=format_instant(one.at),
+                    what=f"同一诉求人就同一事项投诉(工单{one.ticket_id};{one.why})",
+                )
+    return list(found.values())
+
+
+def _accused(rule: Rule, view: View) -> set[str]:
+    lineage = view.lineage
+    returns = lineage.returns
+    worst = max((one.missing for one in returns), default=0)
+    leads = {one.unit for one in lineage.holdings} | {event.unit for event in lineage.resolutions}
+    named: dict[str, set[str | None]] = {
+        "returning": {one.unit for one in returns if not one.denied},
+        "blind": {one.unit for one in returns if one.missing and one.missing == worst},
+        "repeated_return": {one.unit for one in returns if one.after_denial or one.after_designation},
+        "overdue": {one.unit for one in lineage.deadlines if reached(one, view.now).near},
+        "extended": {event.unit for event in lineage.extensions},
+        "redone": {event.unit for event in lineage.redos} or leads,
+        "visited": leads,
+        "lead": leads,
+        "none": set(),
+    }
+    return {unit for unit in named[rule.accused] if unit is not None}
+
+
+def _units(rule: Rule, view: View) -> Iterable[UnitRef]:
+    lineage = view.lineage
+    accused = _accused(rule, view)
+    everybody = dict.fromkeys(event.unit for event in lineage.events if event.unit is not None)
+    for unit in everybody:
+        yield UnitRef(id=unit, name=lineage.unit_names.get(unit), role="accused" if unit in accused else "involved")
+
+
+def _place(lineage: Lineage) -> AlertPlace | None:
+    ticket = lineage.tickets.get(lineage.root) or next(iter(lineage.tickets.values()), None)
+    if ticket is None or not ticket.place:
+        return None
+    names = {name: ticket.place[name] for name in ("district", "street", "community") if name in ticket.place}
+    return AlertPlace(**names) if names else None
