@@ -143,7 +143,9 @@ def _busiest(complaints: Iterable[RepeatedComplaint], anchor: int, window: int) 
 
 def encode_state(state: CitizenState) -> bytes:
     """Return the state as JSON."""
-    return orjson.dumps((state.citizen, state.version, state.claims, state.same, state.told, state.truncated), default=tuple)
+    return orjson.dumps(
+        (state.citizen, state.version, state.claims, state.same, state.told, state.truncated), default=tuple
+    )
 
 
 def decode_state(body: bytes) -> CitizenState:

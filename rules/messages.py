@@ -68,7 +68,9 @@ def encode(message: TicketMessage | ClaimMessage) -> bytes:
         case MembersMessage(key, child, version, events):
             return orjson.dumps(("members", key, child, version, events), default=tuple)
         case RepeatMessage(key, citizen, repeat):
-            return orjson.dumps(("repeat", key, citizen, repeat.version, repeat.count, repeat.complaints), default=tuple)
+            return orjson.dumps(
+                ("repeat", key, citizen, repeat.version, repeat.count, repeat.complaints), default=tuple
+            )
         case TickMessage(at):
             return orjson.dumps(("tick", at), default=tuple)
         case ClaimMessage(key, root, version, complaints):

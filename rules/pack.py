@@ -54,7 +54,7 @@ class PackFile(Contract):
     """What `pack.yaml` says."""
 
     name: str
-    retired: list[str] = []
+    retired: list[str] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)

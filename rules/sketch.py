@@ -8,6 +8,7 @@ import base64
 import re
 import struct
 from collections.abc import Iterable
+from itertools import pairwise
 
 SKETCH_SIZE = 128
 
@@ -23,7 +24,7 @@ def sketch_of(text: str) -> Sketch:
     if len(plain) < 2:
         return (_hash(plain, ""),) if plain else ()
     codes = [ord(character) for character in plain]
-    hashes = {_mix(first * 0x10FFFF + second) for first, second in zip(codes, codes[1:], strict=False)}
+    hashes = {_mix(first * 0x10FFFF + second) for first, second in pairwise(codes)}
     return tuple(sorted(hashes)[:SKETCH_SIZE])
 
 

@@ -1,0 +1,86 @@
+"""The `hotline-watch` command line. Each subcommand lives in its own module and is imported only when it is called."""
+
+import importlib
+import sys
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from models.strict_yaml import ConfigFileError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("cli.demo", "Run the whole service on this machine and watch signed warnings arrive."),
+    "up": ("cli.up", "Run the durable single-machine service: broker, workers, dispatch."),
+    "worker": ("cli.worker", "Run one detection worker: intake, tickets, citizens."),
+    "dispatch": ("cli.dispatch", "Run one dispatch worker: warnings to subscribers' webhooks."),
+    "topics": ("cli.topics", "Create the Kafka topics, or check them."),
+    "tick": ("cli.tick", "Move recorded time to an instant."),
+    "import": ("cli.importing", "Turn a CSV export into ticket events."),
+    "backtest": ("cli.backtest", "Run the rules over recorded events, with no broker."),
+    "explain": ("cli.explain", "Show a ticket's timeline, facts, and why each rule speaks or not."),
+    "rules": ("cli.rules", "Check a pack of rules and run its cases."),
+    "schema": ("cli.schema", "Print a contract's JSON Schema."),
+    "subscribers": ("cli.subscribers", "Check and list subscribers."),
+    "deliveries": ("cli.deliveries", "Show what is pending at subscribers, and why."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a subcommand's module only when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the subcommand, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = typer.main.get_command(importlib.import_module(COMMANDS[cmd_name][0]).app)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of subcommands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hotline-watch {version('hotline-watch')}")
+        raise typer.Exit
+
+
+@app.callback()
+def hotline_watch(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Find where the handling of a hotline ticket looks wrong, and warn in real time."""
+
+
+def main() -> None:
+    """Run the command line. Exit status: 0 done, 1 a check failed, 2 usage or configuration."""
+    try:
+        app()
+    except ConfigFileError as error:
+        typer.echo(f"hotline-watch: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

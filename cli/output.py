@@ -1,0 +1,38 @@
+"""What the subcommands share: where messages go and how they end."""
+
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NoReturn
+
+import typer
+from rich.console import Console
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True)
+
+
+def fail(problem: str) -> NoReturn:
+    """End with status 2, usage or configuration, and say what to do."""
+    err.print(f"hotline-watch: {problem}", markup=False)
+    raise typer.Exit(2)
+
+
+def open_lines(path: Path) -> IO[bytes]:
+    """Return a file of lines, gunzipped where its name ends in .gz."""
+    try:
+        return io.BufferedReader(gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield a file's lines that aren't blank, with their numbers."""
+    with open_lines(path) as file:
+        try:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line.rstrip(b"\r\n")
+        except (OSError, EOFError) as error:
+            fail(f"{path} is broken after reading some of it: {error}")

@@ -1,0 +1,81 @@
+"""Runs recorded events through the core: what `backtest` and `explain` share."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from cli.output import fail, read_lines
+from models.alert import Alert
+from models.base import Status
+from models.decode import Rejected, decode_event
+from models.times import ImpossibleTimeError, parse_instant
+from rules.driver import Driver
+from rules.engine import Engine
+from rules.event import Event
+from rules.intake import to_event
+from rules.pack import Pack, default_pack, load_pack
+from rules.pseudonym import PseudonymKey
+
+Reject = Callable[[Path, int, Rejected], None]
+
+
+def pack_of(folder: Path | None) -> Pack:
+    """Return the pack in a folder, or the default one. Ends with status 2 where it cannot be taken."""
+    return load_pack(folder) if folder is not None else default_pack()
+
+
+def instant_option(text: str | None, name: str) -> int | None:
+    """Return a time option in microseconds. Ends with status 2 where it is none."""
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ImpossibleTimeError as error:
+        fail(f"{name}: {error}; write it like 2025-06-20T12:00:00+08:00")
+
+
+def recorded_events(paths: Iterable[Path], keys: list[PseudonymKey], reject: Reject) -> Iterator[Event]:
+    """Yield the events in the files, in the files' order; what cannot be taken goes to `reject`."""
+    for path in paths:
+        for number, line in read_lines(path):
+            try:
+                event = to_event(decode_event(line), keys)
+            except Rejected as rejected:
+                reject(path, number, rejected)
+                continue
+            yield event
+
+
+def run_core(pack: Pack, events: Iterable[Event], until: int | None, on_alert: Callable[[Alert], None]) -> Driver:
+    """Run the core over the events; without `until` time ends at the last event. Return the driver with all states at the end."""
+    driver = Driver(Engine(pack))
+    issued: set[str] = set()
+    for event in events:
+        if until is not None and event.at > until:
+            continue
+        for alert in driver.feed(event):
+            _once(alert, issued, on_alert)
+    for alert in driver.advance(driver.clock if until is None else max(until, driver.clock)):
+        _once(alert, issued, on_alert)
+    return driver
+
+
+def _once(alert: Alert, issued: set[str], on_alert: Callable[[Alert], None]) -> None:
+    # History that a live event touches issues its versions again, to be pushed; they are the same versions.
+    if alert.alert_id not in issued:
+        issued.add(alert.alert_id)
+        on_alert(alert)
+
+
+class InForce:
+    """Keeps the last version of each warning."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], Alert] = {}
+
+    def take(self, alert: Alert) -> None:
+        """Take a version."""
+        self._last[alert.case_id, alert.rule.id] = alert
+
+    def alerts(self) -> list[Alert]:
+        """Return the versions in force: all that are not retracted."""
+        return [alert for alert in self._last.values() if alert.status is not Status.RETRACTED]

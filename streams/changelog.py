@@ -1,0 +1,42 @@
+"""Reading single stretches of a changelog, apart from Faust's consumer."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth, server_list
+from faust.types import TP
+
+READ_SECONDS = 30.0
+
+
+async def keys_between(app: Any, tp: TP, stretches: Iterable[tuple[int, int]]) -> set[bytes]:
+    """The keys of the records in (first, last) offset stretches of a partition. Raises TimeoutError after 30 s."""
+    partition = TopicPartition(tp.topic, tp.partition)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=server_list(app.transport.url, app.transport.default_port),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        **credentials_to_aiokafka_auth(app.conf.broker_credentials, app.conf.ssl_context),
+    )
+    await consumer.start()
+    try:
+        consumer.assign([partition])
+        async with asyncio.timeout(READ_SECONDS):
+            keys: set[bytes] = set()
+            for first, last in stretches:
+                keys |= await _read(consumer, partition, first, last)
+            return keys
+    finally:
+        await consumer.stop()
+
+
+async def _read(consumer: Any, partition: TopicPartition, first: int, last: int) -> set[bytes]:
+    keys: set[bytes] = set()
+    consumer.seek(partition, first)
+    while await consumer.position(partition) <= last:
+        for record in (await consumer.getmany(timeout_ms=500)).get(partition, []):
+            if record.offset <= last and record.key is not None:
+                keys.add(record.key)
+    return keys

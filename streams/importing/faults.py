@@ -1,0 +1,40 @@
+"""What can go wrong in an import. No message holds a cell's value: cells are citizens' words.
+
+Exception
+├── ImportFault  the import cannot start or go on (file, broker); exit status 2
+└── RowFault     one row is rejected, the rest goes on
+"""
+
+from enum import StrEnum
+
+from models.quarantine import RejectionReason
+
+
+class RowReason(StrEnum):
+    """Why a row is rejected: a closed set. What the event contract refuses keeps the contract's reason."""
+
+    RAGGED = "ragged"
+    BAD_QUOTING = "bad_quoting"
+    NOT_DECODABLE = "not_decodable"
+    NUL = "nul"
+    MISSING_KEY = "missing_key"
+    BAD_ORDER = "bad_order"
+    UNKNOWN_VALUE = "unknown_value"
+    BAD_NUMBER = "bad_number"
+    BAD_TIME = "bad_time"
+    DUPLICATE_EVENT_ID = "duplicate_event_id"
+    TOO_MANY_IN_ONE_PLACE = "too_many_in_one_place"
+    TOO_LARGE = "too_large"
+
+
+class ImportFault(Exception):  # noqa: N818 - the message says what is wrong and what to do
+    """The import cannot start, or cannot go on."""
+
+
+class RowFault(Exception):  # noqa: N818
+    """One row cannot be taken: the reason from a closed set, and a detail for people."""
+
+    def __init__(self, reason: RowReason | RejectionReason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail

@@ -1,0 +1,84 @@
+"""What the dispatch worker counts. Every label is a closed set: subscriber names are configuration, reasons are
+enums.
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from alerting.stages import DECISION_REASONS
+from models.delivery import Outcome
+
+LATENCY_SECONDS = (0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600, 21600, 86400)
+
+
+class DispatchMetrics:
+    """The metrics of one dispatch worker, in a registry of the caller's."""
+
+    def __init__(self, subscribers: Iterable[str], registry: CollectorRegistry = REGISTRY) -> None:
+        self._names = frozenset(subscribers)
+        self._decisions = Counter(
+            "hotline_dispatch_decisions",
+            "Alerts by what was decided for each subscriber",
+            ["subscriber", "reason"],
+            registry=registry,
+        )
+        self._attempts = Counter(
+            "hotline_dispatch_attempts", "Attempts by outcome", ["subscriber", "outcome"], registry=registry
+        )
+        self._attempt_seconds = Histogram(
+            "hotline_dispatch_attempt_seconds",
+            "From the start of an attempt to its answer",
+            ["subscriber"],
+            buckets=LATENCY_SECONDS,
+            registry=registry,
+        )
+        self._latency = Histogram(
+            "hotline_dispatch_event_to_webhook_seconds",
+            "From the ticket event's record in Kafka to the accepted call",
+            ["subscriber"],
+            buckets=LATENCY_SECONDS,
+            registry=registry,
+        )
+        self._pending = Gauge(
+            "hotline_dispatch_pending", "Deliveries not accepted yet", ["subscriber"], registry=registry
+        )
+        self._disabled = Gauge(
+            "hotline_dispatch_endpoint_disabled", "1: the endpoint said 410 Gone", ["subscriber"], registry=registry
+        )
+        self._unreadable = Counter(
+            "hotline_dispatch_unreadable_records", "Records that could not be read", ["topic"], registry=registry
+        )
+        for name in self._names:  # so that a series is there before its first event
+            self._pending.labels(name).set(0)
+            self._disabled.labels(name).set(0)
+            for reason in DECISION_REASONS:
+                self._decisions.labels(name, reason)
+            for outcome in Outcome:
+                self._attempts.labels(name, outcome.value)
+
+    def decided(self, subscriber: str, reason: str) -> None:
+        """Count what was decided for one alert and one subscriber."""
+        self._decisions.labels(subscriber, reason).inc()
+
+    def attempted(self, subscriber: str, outcome: Outcome, seconds: float) -> None:
+        """Count one attempt and how long it took."""
+        self._attempts.labels(subscriber, outcome.value).inc()
+        self._attempt_seconds.labels(subscriber).observe(max(seconds, 0.0))
+
+    def accepted(self, subscriber: str, seconds_since_event: float) -> None:
+        """Observe how old the ticket event was when the subscriber accepted the call."""
+        self._latency.labels(subscriber).observe(max(seconds_since_event, 0.0))
+
+    def pending(self, subscriber: str, change: int) -> None:
+        """Change the number of deliveries that are not accepted; names no longer configured are left out."""
+        if subscriber in self._names:
+            self._pending.labels(subscriber).inc(change)
+
+    def disabled(self, subscriber: str, is_disabled: bool) -> None:
+        """Say whether an endpoint is known to be gone."""
+        self._disabled.labels(subscriber).set(1 if is_disabled else 0)
+
+    def unreadable(self, which: str) -> None:
+        """Count a record that could not be read; `which` is `alerts` or `deliveries`."""
+        self._unreadable.labels(which).inc()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:  # kafka-python may be imported only once `pytest_configure` has run
+    from streams.broker import EmbeddedKafka
+    from streams.topics import TopicSet
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bear with kafka-python: how it reads its schemas is deprecated before Python 3.13, and it leaves the socket of a
+    connection that was refused to the garbage collector (such a socket never got an address)."""
+    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+    refused = r"unclosed <socket.socket fd=\d+, family=2, type=1, proto=6, laddr=\('0.0.0.0', \d+\)>"
+    config.addinivalue_line("filterwarnings", f"ignore:{refused}:ResourceWarning")
+
+
+def _started(kafka: EmbeddedKafka) -> EmbeddedKafka:
+    """Start it. Where it cannot start, a laptop skips the test and CI fails it."""
+    from streams.broker import BrokerError
+
+    try:
+        return kafka.start()
+    except BrokerError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"the embedded Kafka does not start: {error}", pytrace=False)
+        pytest.skip(f"the embedded Kafka does not start: {error}")
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    """One broker for the whole run. Tests share it and keep apart by `topic_prefix`; none may stop it."""
+    from streams.broker import EmbeddedKafka
+
+    broker = _started(EmbeddedKafka(tmp_path_factory.mktemp("kafka")))
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def new_kafka(tmp_path: Path) -> Iterator[Callable[..., EmbeddedKafka]]:
+    """A factory of running brokers of the test's own, over `tmp_path/kafka`, stopped when it ends."""
+    from streams.broker import EmbeddedKafka
+
+    running: list[EmbeddedKafka] = []
+
+    def start(**settings: object) -> EmbeddedKafka:
+        broker = EmbeddedKafka(**({"data_dir": tmp_path / "kafka", "heap_mb": 256} | settings))  # type: ignore[arg-type]
+        running.append(broker)
+        return _started(broker)
+
+    yield start
+    for broker in running:
+        broker.stop()
+
+
+@pytest.fixture
+def kafka_cluster(new_kafka: Callable[..., EmbeddedKafka]) -> Callable[[], EmbeddedKafka]:
+    """A factory of three running brokers, which the test may kill and restart."""
+    return lambda: new_kafka(brokers=3)
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix of topic names that no other test uses."""
+    return f"t{uuid.uuid4().hex[:10]}."
+
+
+@pytest.fixture
+def topics(kafka: EmbeddedKafka, topic_prefix: str) -> TopicSet:
+    """The declared topics, created on the shared broker for this test alone, with four partitions."""
+    from streams.topics import TopicSet
+    from streams.topics_admin import create_topics
+
+    topics = TopicSet(prefix=topic_prefix, partitions=4)
+    create_topics(kafka.bootstrap_servers, topics)
+    return topics
