@@ -44,7 +44,6 @@ def import_events(
     dry_run: Annotated[
         int | None, typer.Option(min=0, help="Send nothing; show the first N events and every rejected row.")
     ] = None,
-    by_time: Annotated[bool, typer.Option("--by-time", help="Send all events in the order of time.")] = False,
     backfill: Annotated[
         bool, typer.Option("--backfill", help="Mark every event as history: no warning is pushed.")
     ] = False,
@@ -56,6 +55,9 @@ def import_events(
     ] = "127.0.0.1:9092",
     topic: Annotated[str | None, typer.Option(help="The topic; by default the service's own.")] = None,
     prefix: Annotated[str, typer.Option(help="Put before the topic's name.", envvar="HOTLINE_WATCH_TOPIC_PREFIX")] = "",
+    timeout_seconds: Annotated[
+        float, typer.Option(min=0.1, help="How long to wait for the first answer of Kafka.")
+    ] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Read a CSV file by a mapping and send its ticket events to Kafka, or write them as JSON Lines."""
@@ -72,13 +74,15 @@ def import_events(
             return JsonLines(out)
         from streams.importing.kafka_sink import KafkaTopic
 
-        return KafkaTopic(bootstrap_servers, topic or TopicSet(prefix=prefix).ticket_events)
+        return KafkaTopic(
+            bootstrap_servers, topic or TopicSet(prefix=prefix).ticket_events, timeout_seconds=timeout_seconds
+        )
 
     try:
         loaded = load_mapping(mapping)
         if encoding is not None:
             loaded = loaded.with_encoding(encoding)
-        report, rejected = _run(file, loaded, sink, rejects, by_time=by_time, backfill=backfill)
+        report, rejected = _run(file, loaded, sink, rejects, backfill=backfill)
     except (ImportFault, ConfigFileError) as fault:
         typer.echo(f"error: {fault}", err=True)
         raise typer.Exit(2) from None
@@ -90,7 +94,7 @@ def import_events(
 
 
 def _run(
-    file: Path, mapping: Mapping, sink: Callable[[], Sink], rejects: Path | None, *, by_time: bool, backfill: bool
+    file: Path, mapping: Mapping, sink: Callable[[], Sink], rejects: Path | None, *, backfill: bool
 ) -> tuple[Report, list[Rejection]]:
     from streams.importing import run_import
 
@@ -102,7 +106,6 @@ def _run(
             sink(),
             on_rejection=rejected.append,
             on_progress=progress,
-            by_time=by_time,
             constants={"backfill": True} if backfill else None,
         )
         rejected.sort()

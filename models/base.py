@@ -11,13 +11,13 @@ from models.times import parse_instant
 class Contract(BaseModel):
     """A frozen, strict model that refuses unknown fields: what we ourselves say."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Incoming(BaseModel):
     """A frozen, strict model that keeps unknown fields: what others say to us."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", hide_input_in_errors=True)
 
 
 class Level(StrEnum):

@@ -25,6 +25,7 @@ class RejectionReason(StrEnum):
     IN_THE_FUTURE = "in_the_future"
     MERGE_CYCLE = "merge_cycle"
     UNREADABLE = "unreadable"
+    POISON = "poison"
 
 
 class QuarantineRecord(Contract):

@@ -135,6 +135,7 @@ def run_worker(app: faust.App, *, loglevel: str = "WARNING", on_ready: Callable[
 
     worker._schedule_shutdown = schedule_shutdown
     worker.execute_from_commandline()
+    raise AssertionError("it exits")
 
 
 def end_after(seconds: float) -> None:

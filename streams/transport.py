@@ -71,14 +71,15 @@ class BatchConsumer(driver.Consumer):
     can_resume_flow: Any
     suspend_flow: Any
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.app.conf.consumer_auto_offset_reset != "earliest":
+    def __init__(self, transport: Any, *args: Any, **kwargs: Any) -> None:
+        conf = transport.app.conf
+        if conf.consumer_auto_offset_reset != "earliest":
             raise ValueError(
-                "consumer_auto_offset_reset must be 'earliest': a new group reads its topics from their beginning"
+                "consumer_auto_offset_reset must be 'earliest': a new group reads topics from their beginning"
             )
-        if self.app.conf.table_standby_replicas:
+        if conf.table_standby_replicas:
             raise ValueError("table_standby_replicas must be 0: standbys are not supported")
+        super().__init__(transport, *args, **kwargs)
         self._deliveries: dict[TP, deque[tuple[int, Any]]] = defaultdict(deque)
         self._delivery_token: dict[TP, Token] = {}
         self._next_offset: dict[TP, int] = {}

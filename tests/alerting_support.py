@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import ip_network
 from typing import Any
+
+import orjson
 
 from models.alert import Alert
 from models.subscriber import Subscriber, WebhookSecret
@@ -40,13 +43,7 @@ def make_alert(alert_id: str = "a-1", case_id: str = "case-1", **fields: Any) ->
         "as_of": TIME,
         "raised_at": TIME,
     } | fields
-    return Alert.model_validate_json(_json(given))
-
-
-def _json(value: Any) -> bytes:
-    import orjson
-
-    return orjson.dumps(value)
+    return Alert.model_validate_json(orjson.dumps(given))
 
 
 def make_subscriber(name: str = "platform", url: str = "https://receiver.example/hook", **fields: Any) -> Subscriber:
@@ -63,7 +60,7 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def raw_server(handler: Handler) -> AsyncIterator[int]:
+async def raw_server(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Serve raw connections on 127.0.0.1 and yield the port; connections still open at the end are cut."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -77,7 +74,7 @@ async def raw_server(handler: Handler) -> AsyncIterator[int]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -19,7 +19,7 @@ from streams.positions import Fetched, Token
 from streams.transport import BatchConsumer, BatchMessage
 
 BATCHES, SINGLES = "batches", "singles"
-TPS = [TP(BATCHES, 0), TP(BATCHES, 1), TP(SINGLES, 0)]
+TPS = [TP(BATCHES, 0), TP(BATCHES, 1), TP(SINGLES, 0), TP(SINGLES, 1)]
 
 
 def record(tp: TP, offset: int) -> Any:
@@ -62,7 +62,7 @@ class ScriptedThread:
         self.position = {tp: offset or 0 for tp, offset in self.committed.items()}
 
     async def linger(self) -> None:
-        for _ in range(self.choose.randrange(4)):
+        for _ in range(self.choose.randrange(60) if self.choose.random() < 0.05 else self.choose.randrange(4)):
             await asyncio.sleep(0)
 
     async def getmany(self, active_partitions: set[TP], timeout: float) -> Any:  # noqa: ASYNC109
@@ -173,6 +173,11 @@ class Simulation:
                 await asyncio.sleep(0)
                 if self.choose.random() < 0.1:
                     self.commit()
+                if self.choose.random() < 0.05:
+                    tps = {self.choose.choice(TPS)}
+                    self.consumer.pause_partitions(tps)
+                    await self.thread.linger()
+                    self.consumer.resume_partitions(tps)
             if self.choose.random() < 0.3:
                 reader = await self.restart(reader)
         for _ in range(20_000):

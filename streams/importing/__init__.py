@@ -1,6 +1,7 @@
 """Import of other systems' CSV exports as ticket events, by a mapping in YAML (docs/import.md).
 
-    mapping.py    the mapping file's model and its checks
+    mapping.py    the mapping file's model
+    loading.py    finding, reading and checking a mapping
     templates.py  `{column}` texts
     columns.py    how a cell is read: empty, value map, number, time
     reading.py    file → rows, or a fault with its line
@@ -15,7 +16,8 @@ that cannot be taken is a `ConfigFileError` with file:line.
 """
 
 from streams.importing.faults import ImportFault, RowFault, RowReason
-from streams.importing.mapping import Mapping, included_mappings, load_mapping
+from streams.importing.loading import included_mappings, load_mapping
+from streams.importing.mapping import Mapping
 from streams.importing.run import Rejection, Report, run_import
 from streams.importing.sinks import JsonLines, Sample, Sink
 

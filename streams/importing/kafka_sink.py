@@ -13,6 +13,7 @@ from streams.importing.faults import ImportFault
 CONNECT_SECONDS = 10.0
 _DELIVERY_MS = 120_000
 _LARGEST_REQUEST = 1_048_576
+_IN_FLIGHT_MAX = 50_000  # the client's own buffer has no bound
 
 
 class KafkaTopic:
@@ -51,12 +52,16 @@ class KafkaTopic:
             self.sent += 1
             future.add_callback(self._on_ack)
             future.add_errback(self._on_failure)
+            if self.sent - self.acknowledged >= _IN_FLIGHT_MAX:
+                self._producer.flush()
 
     def close(self) -> None:
         """Wait until every event is acknowledged."""
-        with self._failing():
+        try:
             self._producer.flush()
             self._producer.close()
+        except (KafkaError, OSError) as error:
+            self._on_failure(error)
         if self._failures or self.acknowledged != self.sent:
             raise self._undelivered()
 

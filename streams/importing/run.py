@@ -68,21 +68,22 @@ def run_import(
     *,
     on_rejection: OnRejection | None = None,
     on_progress: OnProgress | None = None,
-    by_time: bool = False,
     constants: dict[str, Cell] | None = None,
 ) -> Report:
     """Send the file's events to the sink and return what was done.
 
-    The file is read to its end before the first event is sent. Keys come in the order of their first row, or with
-    `by_time` all events in the order of time. `constants` are set on every event. `on_rejection` is called for each
-    rejected row, first for those that cannot be read, then for those that give no valid event. Raises ImportFault and
-    ConfigFileError; the sink is then aborted.
+    The file is read to its end before the first event is sent; then all events go in the order of time, as the source
+    would have sent them when they occurred, those of one instant in the order of their rows. `constants` are set on
+    every event. `on_rejection` is called for each rejected row, first for those that cannot be read, then for those that
+    give no valid event. Raises ImportFault and ConfigFileError; the sink is then aborted.
     """
     run = _Run(mapping, on_rejection, on_progress)
     spool = Spool()
     try:
         columns = run.read(path, spool)
-        run.convert(spool, EventMaker(mapping, columns, constants or {}), sink, by_time)
+        run.convert(spool, EventMaker(mapping, columns, constants or {}))
+        for ticket_id, body in spool.events_by_time():
+            sink.send(ticket_id, body)
         sink.close()
     except BaseException:
         sink.abort()
@@ -123,8 +124,8 @@ class _Run:
             source.close()
         return kept
 
-    def convert(self, spool: Spool, maker: EventMaker, sink: Sink, by_time: bool) -> None:
-        """Turn the spooled rows into events and send them."""
+    def convert(self, spool: Spool, maker: EventMaker) -> None:
+        """Turn the spooled rows into spooled events."""
         done = 0
         for rows in spool.groups():
             self.report.keys += 1
@@ -132,14 +133,11 @@ class _Run:
                 done += 1
                 if isinstance(outcome, list) and outcome and not spool.claim_ids([one.event_id for one in outcome]):
                     outcome = RowFault(RowReason.DUPLICATE_EVENT_ID, _SAME_ID)
-                self._settle(line, outcome, spool if by_time else sink)
+                self._settle(line, outcome, spool)
             if self._on_progress is not None:
                 self._on_progress("rows", done)
-        if by_time:
-            for ticket_id, body in spool.events_by_time():
-                sink.send(ticket_id, body)
 
-    def _settle(self, line: int, outcome: list[Produced] | RowFault | None, target: Sink | Spool) -> None:
+    def _settle(self, line: int, outcome: list[Produced] | RowFault | None, spool: Spool) -> None:
         if outcome is None:
             self.report.repeated_rows += 1
         elif isinstance(outcome, RowFault):
@@ -149,10 +147,7 @@ class _Run:
         else:
             for event in outcome:
                 self.report.events[event.type] += 1
-                if isinstance(target, Spool):
-                    target.add_event(event.instant, event.ticket_id, event.body)
-                else:
-                    target.send(event.ticket_id, event.body)
+                spool.add_event(event.instant, event.ticket_id, event.body)
 
     def _reject(self, line: int, fault: RowFault) -> None:
         self.report.rejected[fault.reason.value] += 1

@@ -25,7 +25,7 @@ class SpooledRow(NamedTuple):
 
 
 class Spool:
-    """Takes rows in any order, gives them by key; keeps event ids, and events that are to be sorted by time."""
+    """Takes rows in any order, gives them by key; then events in any order, gives them by time."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
@@ -35,6 +35,7 @@ class Spool:
         self._db.execute("CREATE TABLE rows (key TEXT, place, line INTEGER, cells BLOB)")
         self._db.execute("CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID")
         self._db.execute("CREATE TABLE events (instant INTEGER, ticket TEXT, body BLOB)")
+        self._db.execute("BEGIN")  # never committed: a commit for each row would write it out each time
         self._waiting: list[tuple[str, int | str, int, bytes]] = []
 
     def close(self) -> None:

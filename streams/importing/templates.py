@@ -37,6 +37,7 @@ class Template:
         self._literals = pieces[::2]
         self._tokens = [_token(name) for name in pieces[1::2]]
         self._single = len(self._tokens) == 1 and not any(self._literals)
+        self.has_tokens = bool(self._tokens)
         self.columns = [name for name, _ in self._tokens if not is_builtin(name)]
         self.single_column = self.columns[0] if self._single and self.columns else None
         self.uses_previous = any(previous for _, previous in self._tokens)

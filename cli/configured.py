@@ -1,0 +1,36 @@
+"""What the long-running subcommands share: settings, logs, and how configuration errors end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.output import fail
+from streams.settings import Settings, SettingsError, load_settings
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="a TOML file of settings; HOTLINE_WATCH_… variables go before it")
+]
+
+
+def settings_of(config: Path | None) -> Settings:
+    """Return the settings. Ends with status 2 where they cannot be taken."""
+    try:
+        return load_settings(config)
+    except SettingsError as error:
+        fail(str(error))
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what keeps a process from starting into one clear line and status 2."""
+    from streams.admin import ClusterUnreachableError
+    from streams.broker_errors import BrokerError
+    from streams.topics_admin import TopicCreationError, TopicMismatch
+
+    try:
+        yield
+    except (SettingsError, BrokerError, ClusterUnreachableError, TopicMismatch, TopicCreationError) as error:
+        fail(str(error))

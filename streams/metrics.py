@@ -1,0 +1,103 @@
+"""The workers' metrics. Labels are closed sets only: never a ticket, a citizen, or free text."""
+
+import logging
+import time
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from models.alert import Alert
+from models.quarantine import RejectionReason
+from models.ticket_event import MODEL_BY_TYPE
+from rules.pack import Pack
+from rules.tickets import ConflictingBody, RefusedMerge
+from streams.routes import Out
+from streams.topics import TopicSet
+
+log = logging.getLogger(__name__)
+
+LATENCY_BUCKETS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class WorkerMetrics:
+    """What one detection worker counts."""
+
+    def __init__(self, pack: Pack, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.events = Counter("hw_events_total", "Ticket events accepted, by type", ["type"], registry=registry)
+        self.unknown_fields = Counter("hw_unknown_fields_total", "Unknown fields in accepted events", registry=registry)
+        self.rejections = Counter("hw_rejections_total", "Inputs quarantined, by reason", ["reason"], registry=registry)
+        self.alarms = Counter("hw_security_alarms_total", "Security alarms, by kind", ["kind"], registry=registry)
+        self.warnings = Counter(
+            "hw_warnings_total", "Versions of warnings issued", ["rule", "level", "status"], registry=registry
+        )
+        self.warning_latency = Histogram(
+            "hw_event_to_warning_seconds",
+            "From Kafka's taking the event to the warning's being durable",
+            buckets=LATENCY_BUCKETS_SECONDS,
+            registry=registry,
+        )
+        self.ticks = Counter("hw_ticks_total", "Ticks handled", registry=registry)
+        self.tick_lag = Gauge(
+            "hw_last_tick_timestamp_seconds", "The core time of the last tick handled", registry=registry
+        )
+        self.states = Gauge("hw_states", "Values in a table", ["table"], registry=registry)
+        self.lag = Gauge("hw_lag_records", "Records not yet acknowledged", ["topic"], registry=registry)
+        self.partitions = Gauge("hw_partitions", "Partitions assigned", ["topic"], registry=registry)
+        self.broken = Counter("hw_poison_total", "Messages that a rule or fold raised on", registry=registry)
+        self.table_alarms = Counter(
+            "hw_table_alarms_total", "Foreign records or second writers in a changelog", ["kind"], registry=registry
+        )
+        for kind in (*MODEL_BY_TYPE, "unknown"):
+            self.events.labels(kind)
+        for reason in RejectionReason:
+            self.rejections.labels(reason.value)
+        for kind in ("conflicting_body",):
+            self.alarms.labels(kind)
+        for rule in pack.rules:
+            for level in rule.conditions:
+                self.warnings.labels(rule.id, level.value, "raised")
+
+    def accepted(self, event_type: str, unknown_fields: int) -> None:
+        """An event was accepted."""
+        self.events.labels(event_type).inc()
+        if unknown_fields:
+            self.unknown_fields.inc(unknown_fields)
+
+    def rejected(self, reason: str) -> None:
+        """An input was refused."""
+        self.rejections.labels(reason).inc()
+
+    def warned(self, alert: Alert) -> None:
+        """A version of a warning was issued."""
+        self.warnings.labels(alert.rule.id, alert.level.value, alert.status.value).inc()
+
+    def alarmed(self, alarm: ConflictingBody | RefusedMerge) -> None:
+        """A security alarm, or a refused merge."""
+        if isinstance(alarm, ConflictingBody):
+            self.alarms.labels("conflicting_body").inc()
+            log.error("security alarm: event id came again with another body; the first was kept")
+        else:
+            self.rejections.labels(RejectionReason.MERGE_CYCLE.value).inc()
+
+    def ticked(self, at: int) -> None:
+        """A tick was handled."""
+        self.ticks.inc()
+        self.tick_lag.set(at / 1_000_000)
+
+    def broke(self, error: Exception) -> None:
+        """A rule or fold raised on a message; its text might quote the input, its type cannot."""
+        self.broken.inc()
+        self.rejections.labels(RejectionReason.POISON.value).inc()
+        log.error("a rule or fold broke on a message: %s", type(error).__name__)
+
+    def sent(self, outs: Iterable[Out], topics: TopicSet) -> None:
+        """Outputs are durable: measure how long the warnings among them took."""
+        now_ms = time.time() * 1000
+        for out in outs:
+            if out.topic == topics.alerts and out.source_ts is not None:
+                self.warning_latency.observe(max(now_ms - out.source_ts, 0) / 1000)
+
+    def table_alarm(self, kind: str, partition: int, count: int) -> None:
+        """A table found foreign records or a second writer in its changelog."""
+        self.table_alarms.labels(kind).inc(count)

@@ -1,0 +1,93 @@
+"""One partition of a table at work: a batch of records changes each touched key once, and owes outputs.
+
+This is the part of an agent that knows nothing of Kafka or Faust: it reads and writes through `Table`, and returns what to send. It is
+opened anew whenever the data under it came from somewhere else (start, recovery, rebalance).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from streams.routes import Out
+from streams.stored import Stored, head_of, pack, unpack
+
+RESERVED = b"\x00"
+"""No ticket and no citizen has a key that begins with NUL; ours do."""
+
+State = TypeVar("State")
+
+
+class Table(Protocol):
+    """What a partition needs of its table."""
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        """Return a key's value."""
+
+    def put(self, partition: int, key: bytes, value: bytes) -> None:
+        """Set a key's value."""
+
+    def partition_items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Return all keys and values of the partition."""
+
+
+class Incoming(NamedTuple):
+    """One record of a batch."""
+
+    offset: int
+    value: bytes
+    source_ts: int | None
+
+
+class Opened(NamedTuple):
+    """What a scan of the partition found: deadlines by key, and outputs that are still owed."""
+
+    deadlines: list[tuple[int, str]]
+    owed: list[Out]
+    keys: int
+
+
+def open_partition(table: Table, partition: int, first_offset: int) -> Opened:
+    """Scan a partition whose next record has the given offset.
+
+    Records from there on were never acknowledged, so what their keys owe is owed still.
+    """
+    deadlines: list[tuple[int, str]] = []
+    owed: list[tuple[int, tuple[Out, ...]]] = []
+    keys = 0
+    for key, value in table.partition_items(partition):
+        if key.startswith(RESERVED):
+            continue
+        keys += 1
+        head = head_of(value)
+        if head.due_at is not None:
+            deadlines.append((head.due_at, key.decode()))
+        if head.owes and head.offset >= first_offset:
+            owed.append((head.offset, unpack(value).pending))
+    owed.sort(key=lambda one: one[0])
+    return Opened(deadlines, [out for _, outs in owed for out in outs], keys)
+
+
+class Touched(Generic[State]):
+    """The keys that a batch has touched, each read once and written once."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, State] = {}
+        self.offsets: dict[str, int] = {}
+        self.outs: dict[str, list[Out]] = {}
+
+    def change(self, key: str, state: State, offset: int, outs: Iterable[Out]) -> None:
+        """Note a key's new state and what it owes."""
+        self.states[key] = state
+        self.offsets[key] = offset
+        self.outs.setdefault(key, []).extend(outs)
+
+    def write(self, table: Table, partition: int, encode: Callable[[State], tuple[int | None, bytes]]) -> list[Out]:
+        """Write every changed key and return all outputs, in the order in which the keys were first touched."""
+        every: list[Out] = []
+        for key, state in self.states.items():
+            outs = self.outs.get(key)
+            if outs is None:
+                continue  # only read
+            due_at, body = encode(state)
+            table.put(partition, key.encode(), pack(Stored(due_at, self.offsets[key], tuple(outs), body)))
+            every += outs
+        return every

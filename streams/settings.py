@@ -1,0 +1,202 @@
+"""Settings: from the environment (`HOTLINE_WATCH_…`), then one TOML file, then the defaults. Unknown names and bad values refuse to start,
+and no error or log line ever shows a value.
+"""
+
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from rules.matter import MatterConfig
+from rules.pseudonym import PseudonymKey
+from streams.topics import TopicSet
+
+PREFIX = "HOTLINE_WATCH_"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be taken: names where and what, never a value."""
+
+
+class PseudonymKeySettings(BaseModel):
+    """One secret of the citizens' pseudonyms: in a file, in an environment variable, or in a settings file that only its owner can read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,16}$")]
+    secret_file: Path | None = None
+    secret_env: str | None = None
+    secret: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "PseudonymKeySettings":
+        if sum(source is not None for source in (self.secret_file, self.secret_env, self.secret)) != 1:
+            raise ValueError("give exactly one of secret_file, secret_env and secret")
+        return self
+
+    def load(self) -> PseudonymKey:
+        """Return the key with its secret. Raises SettingsError."""
+        where = f"pseudonym key {self.id}"
+        if self.secret_file is not None:
+            try:
+                secret = self.secret_file.read_bytes().strip()
+            except OSError as error:
+                raise SettingsError(f"{where}: secret_file cannot be read: {error.strerror}") from None
+        elif self.secret_env is not None:
+            secret = os.environ.get(self.secret_env, "").encode()
+            if not secret:
+                raise SettingsError(f"{where}: the environment variable that secret_env names is not set")
+        else:
+            assert self.secret is not None
+            secret = self.secret.get_secret_value().encode()
+        try:
+            return PseudonymKey(self.id, secret)
+        except ValueError as error:
+            raise SettingsError(f"{where}: {error}") from None
+
+
+class MatterSettings(BaseModel):
+    """When two complaints of one citizen are about the same matter; see docs/same-matter.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    low_floor: Annotated[float, Field(ge=0, le=1)] = MatterConfig.low_floor
+    high_floor: Annotated[float, Field(ge=0, le=1)] = MatterConfig.high_floor
+    window_days: Annotated[int, Field(ge=1, le=3650)] = MatterConfig.window_days
+
+    def config(self) -> MatterConfig:
+        """Return what the core takes."""
+        return MatterConfig(self.low_floor, self.high_floor, self.window_days)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Each name is also an environment variable: HOTLINE_WATCH_BOOTSTRAP_SERVERS and so on."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's addresses, host:port, comma-separated")
+    topic_prefix: str = Field(
+        "", description="stands before every topic's name; keeps installations apart on one cluster"
+    )
+    partitions: Annotated[int, Field(ge=1, le=1000)] = Field(
+        8, description="partitions of every topic; fixed once topics exist"
+    )
+    replication: Annotated[int, Field(ge=1, le=9)] = Field(1, description="copies of every partition; 3 on a cluster")
+    data_dir: Path = Field(Path("data"), description="where a process keeps its tables; each process its own")
+    core_time: Literal["wall", "recorded"] = Field(
+        "wall", description="wall: a timer ticks; recorded: `hotline-watch tick --at TIME` does"
+    )
+    tick_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        1.0, description="how often the timer looks for deadlines that are due"
+    )
+    rules_dir: Path | None = Field(None, description="a folder of rules in place of the default pack")
+    subscribers_file: Path | None = Field(None, description="who gets warnings; without it dispatch refuses to start")
+    pseudonym_keys: tuple[PseudonymKeySettings, ...] = Field(
+        (), description="secrets of the citizens' pseudonyms, the current one first"
+    )
+    matter: MatterSettings = Field(MatterSettings(), description="when two complaints are about the same matter")
+    http_host: str = Field("127.0.0.1", description="where /metrics, /healthz and /readyz are served")
+    http_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="their port; 0 = any free port, printed at start"
+    )
+    session_timeout_seconds: Annotated[float, Field(ge=1, le=300)] = Field(
+        6.0, description="after this silence a dead worker's partitions move"
+    )
+    commit_interval_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
+        1.0, description="how often offsets are committed"
+    )
+    stall_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        60.0, description="no progress for so long, with work waiting, is unhealthy"
+    )
+    retry_scale: Annotated[float, Field(gt=0, le=10)] = Field(
+        1.0, description="stretches the delivery retry schedule; below 1 for trials"
+    )
+    broker_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="`up`: the embedded broker's port; 0 = any free port"
+    )
+    broker_jars: Path | None = Field(
+        None, description="`up`: a folder with Kafka's jars, where they cannot be downloaded"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="what is logged, as JSON lines on standard error"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before file: `load_settings` passes the file's values as init values."""
+        return env_settings, init_settings
+
+    @property
+    def topics(self) -> TopicSet:
+        """Return the installation's topics."""
+        return TopicSet(prefix=self.topic_prefix, partitions=self.partitions, replication=self.replication)
+
+    def load_keys(self) -> list[PseudonymKey]:
+        """Return the pseudonym keys, the current one first. Raises SettingsError."""
+        return [key.load() for key in self.pseudonym_keys]
+
+
+def load_settings(config: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings. Raises SettingsError for an unknown name, a bad value or a file that cannot be taken."""
+    environment = os.environ if environment is None else environment
+    if config is None and environment.get(CONFIG_VARIABLE):
+        config = Path(environment[CONFIG_VARIABLE])
+    _refuse_unknown(environment)
+    values = _read_toml(config) if config is not None else {}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"setting {name}: {_told(first)}") from None
+    except ValueError as error:
+        # pydantic-settings says which variable it could not parse; its cause would show the value.
+        raise SettingsError(str(error).splitlines()[0]) from None
+
+
+def _told(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"there is no such setting; there are {', '.join(Settings.model_fields)}"
+    return str(error["msg"])
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    for name in environment:
+        if name.startswith(f"{PREFIX}SECRET_"):
+            continue  # a secret of the operator's own, named by secret_env or in the subscribers file
+        if name.upper().startswith(PREFIX) and name.split("__")[0].upper() not in known:
+            raise SettingsError(
+                f"the environment variable {name} names no setting; secrets are called {PREFIX}SECRET_…"
+            )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        line = str(error).rpartition("(at ")[2].rstrip(")") if "(at " in str(error) else "somewhere"
+        raise SettingsError(f"{path} is not TOML: wrong at {line}") from None
+    keys = values.get("pseudonym_keys", [])
+    inline = any(isinstance(key, dict) and "secret" in key for key in keys) if isinstance(keys, list) else False
+    if inline and mode & (stat.S_IRGRP | stat.S_IROTH):
+        raise SettingsError(f"{path} holds a secret and others can read it: chmod 600, or use secret_file")
+    return values

@@ -1,0 +1,61 @@
+"""A stored value: state, the offset of the last record in it, and the outputs that this record's batch still owes.
+
+The offset makes a redelivered record harmless: it is in the state already. The pending outputs make a crash harmless: the state is durable
+before they are sent, so whoever opens the partition next sends them (again). Both stand before the state, so that a scan for deadlines
+and debts does not have to read any state.
+"""
+
+import struct
+from typing import Any, NamedTuple
+
+import orjson
+
+from streams.routes import Out
+
+_HEAD = struct.Struct(">qqI")
+_NEVER = 2**62
+
+
+class Stored(NamedTuple):
+    """A value of a table. `due_at` is None where time alone changes nothing."""
+
+    due_at: int | None
+    offset: int
+    pending: tuple[Out, ...]
+    body: bytes
+
+
+class Head(NamedTuple):
+    """What a scan needs of a value."""
+
+    due_at: int | None
+    offset: int
+    owes: bool
+
+
+def pack(stored: Stored) -> bytes:
+    """Return the value as the table keeps it."""
+    pending = (
+        orjson.dumps([(*one[:3], one.value.decode(), one.source_ts) for one in stored.pending])
+        if stored.pending
+        else b""
+    )
+    due_at = _NEVER if stored.due_at is None else stored.due_at
+    return _HEAD.pack(due_at, stored.offset, len(pending)) + pending + stored.body
+
+
+def head_of(value: bytes) -> Head:
+    """Return what a scan needs, without reading the rest."""
+    due_at, offset, length = _HEAD.unpack_from(value)
+    return Head(None if due_at == _NEVER else due_at, offset, length > 0)
+
+
+def unpack(value: bytes) -> Stored:
+    """Return the value that `pack` wrote."""
+    due_at, offset, length = _HEAD.unpack_from(value)
+    start = _HEAD.size
+    pending: list[Any] = orjson.loads(value[start : start + length]) if length else []
+    outs = tuple(
+        Out(topic, partition, key, body.encode(), source_ts) for topic, partition, key, body, source_ts in pending
+    )
+    return Stored(None if due_at == _NEVER else due_at, offset, outs, value[start + length :])

@@ -1,0 +1,207 @@
+"""The tickets agent's work on one partition: events, facts and ticks in; new states, warnings and messages out."""
+
+import hashlib
+import heapq
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from models.alert import Alert
+from models.quarantine import QuarantineRecord, RejectionReason
+from models.times import format_instant
+from rules.engine import Engine
+from rules.messages import (
+    ClaimMessage,
+    EventMessage,
+    MembersMessage,
+    RepeatMessage,
+    TickMessage,
+    WireError,
+    decode,
+    encode,
+)
+from rules.state import TicketState, decode_state, encode_state
+from rules.tickets import ConflictingBody, Output, RefusedMerge, on_message, on_time
+from streams.batches import PartitionLostError
+from streams.partition import RESERVED, Incoming, Table, Touched, open_partition
+from streams.routes import Out, partition_of
+from streams.stored import unpack
+from streams.tables import TableError
+from streams.topics import TopicSet
+
+CLOCK_KEY = RESERVED + b"clock"
+
+
+class TicketWatch(Protocol):
+    """Who is told what happens: metrics and the log."""
+
+    def warned(self, alert: Alert) -> None:
+        """A version of a warning was issued."""
+
+    def alarmed(self, alarm: ConflictingBody | RefusedMerge) -> None:
+        """A security alarm, or a refused merge."""
+
+    def ticked(self, at: int) -> None:
+        """A tick was handled."""
+
+    def broke(self, error: Exception) -> None:
+        """A rule or fold raised on a message."""
+
+
+class TicketPartition:
+    """One partition of the tickets table, its clock and its deadlines."""
+
+    def __init__(
+        self, partition: int, table: Table, engine: Engine, topics: TopicSet, watch: TicketWatch, first_offset: int
+    ) -> None:
+        self.partition = partition
+        self.clock = 0
+        self._table = table
+        self._engine = engine
+        self._topics = topics
+        self._watch = watch
+        opened = open_partition(table, partition, first_offset)
+        self.owed = opened.owed
+        self.keys = opened.keys
+        self._heap = opened.deadlines
+        heapq.heapify(self._heap)
+        stored = table.get(partition, CLOCK_KEY)
+        self.clock = int(stored) if stored else 0
+
+    def next_due(self) -> int | None:
+        """Return the instant of the next deadline, in microseconds."""
+        return self._heap[0][0] if self._heap else None
+
+    def handle(self, records: Iterable[Incoming]) -> list[Out]:
+        """Apply a batch: write each touched key once to the table, and return everything that must be sent before the batch is done."""
+        touched = Touched[TicketState]()
+        refused: list[Out] = []
+        before = self.clock
+        last = -1
+        source_ts = None
+        for record in records:
+            last, source_ts = record.offset, record.source_ts
+            try:
+                message = decode(record.value)
+            except WireError:
+                refused.append(self._quarantine(record, RejectionReason.UNREADABLE, "not a message of this service"))
+                continue
+            if (poison := self._try(touched, message, record)) is not None:
+                refused.append(poison)
+        self._let_time_pass(touched, last, source_ts)
+        outs = touched.write(self._table, self.partition, _encode)
+        if self.clock != before:
+            self._table.put(self.partition, CLOCK_KEY, str(self.clock).encode())
+        return [*refused, *outs]
+
+    def _apply(self, touched: Touched[TicketState], message: object, record: Incoming) -> None:
+        if isinstance(message, TickMessage):
+            self.clock = max(self.clock, message.at)
+            self._watch.ticked(message.at)
+            self._let_time_pass(touched, record.offset, record.source_ts)
+            return
+        if not isinstance(message, EventMessage | MembersMessage | RepeatMessage):
+            return
+        state, offset = self._load(touched, message.key)
+        if record.offset <= offset:
+            return  # redelivered: it is in the state, and what it owed was sent when the partition was opened
+        if isinstance(message, EventMessage):
+            if message.event.at > self.clock:
+                self._let_time_pass(touched, record.offset, record.source_ts, before=message.event.at)
+                state, _ = self._load(touched, message.key)
+            self.clock = max(self.clock, message.event.at)
+        step = on_message(self._engine, state, message, self.clock)
+        self._change(touched, state, step.state, step.outputs, record.offset, record.source_ts)
+
+    def _try(self, touched: Touched[TicketState], message: object, record: Incoming) -> Out | None:
+        """Apply a message; what it breaks on is quarantined and the next one proceeds. A step is pure: a broken one changed nothing."""
+        try:
+            self._apply(touched, message, record)
+        except (PartitionLostError, TableError):
+            raise
+        except Exception as broken:
+            self._watch.broke(broken)
+            return self._quarantine(
+                record, RejectionReason.POISON, f"a rule or fold broke on it: {type(broken).__name__}"
+            )
+        return None
+
+    def _load(self, touched: Touched[TicketState], key: str) -> tuple[TicketState, int]:
+        known = touched.states.get(key)
+        if known is not None:
+            return known, touched.offsets[key]
+        value = self._table.get(self.partition, key.encode())
+        if value is None:
+            self.keys += 1
+            state, offset = TicketState(key), -1
+        else:
+            stored = unpack(value)
+            state, offset = decode_state(stored.body), stored.offset
+        touched.states[key], touched.offsets[key] = state, offset
+        return state, offset
+
+    def _let_time_pass(
+        self, touched: Touched[TicketState], offset: int, source_ts: int | None, before: int | None = None
+    ) -> None:
+        limit = self.clock if before is None else before - 1
+        while self._heap and self._heap[0][0] <= limit:
+            due_at, key = heapq.heappop(self._heap)
+            state, _ = self._load(touched, key)
+            if state.due_at != due_at:
+                continue  # it was moved since
+            step = on_time(self._engine, state, due_at)
+            self._change(touched, state, step.state, step.outputs, offset, source_ts)
+
+    def _change(
+        self,
+        touched: Touched[TicketState],
+        before: TicketState,
+        state: TicketState,
+        outputs: list[Output],
+        offset: int,
+        source_ts: int | None,
+    ) -> None:
+        if state.due_at is not None and state.due_at != before.due_at:
+            heapq.heappush(self._heap, (state.due_at, state.ticket_id))
+        offset = max(offset, touched.offsets.get(state.ticket_id, -1))
+        touched.change(
+            state.ticket_id, state, offset, (out for one in outputs if (out := self._out(one, offset, source_ts)))
+        )
+
+    def _out(self, output: Output, offset: int, source_ts: int | None) -> Out | None:
+        topics = self._topics
+        to: Callable[[str], int] = lambda key: partition_of(key, topics.partitions)  # noqa: E731
+        match output:
+            case Alert():
+                self._watch.warned(output)
+                return Out(
+                    topics.alerts, to(output.case_id), output.case_id, output.model_dump_json().encode(), source_ts
+                )
+            case ClaimMessage():
+                return Out(topics.citizens, to(output.key), output.key, encode(output), source_ts)
+            case MembersMessage():
+                return Out(topics.tickets, to(output.key), output.key, encode(output), source_ts)
+            case RefusedMerge():
+                self._watch.alarmed(output)
+                record = Incoming(offset, output.event_id.encode(), source_ts)
+                return self._quarantine(record, RejectionReason.MERGE_CYCLE, "the merge closes a circle of tickets")
+            case ConflictingBody():
+                self._watch.alarmed(output)
+                return None
+
+    def _quarantine(self, record: Incoming, reason: RejectionReason, detail: str) -> Out:
+        told = QuarantineRecord(
+            reason=reason,
+            detail=detail,
+            topic=self._topics.tickets,
+            partition=self.partition,
+            offset=record.offset,
+            size_bytes=len(record.value),
+            sha256=hashlib.sha256(record.value).hexdigest(),
+            quarantined_at=format_instant(self.clock),
+        )
+        key = f"{self._topics.tickets}-{self.partition}-{record.offset}"
+        return Out(self._topics.quarantine, self.partition, key, told.model_dump_json().encode(), record.source_ts)
+
+
+def _encode(state: TicketState) -> tuple[int | None, bytes]:
+    return state.due_at, encode_state(state)

@@ -1,0 +1,221 @@
+"""One detection worker: the composition root of intake, tickets and citizens."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn, Protocol
+
+import faust
+from prometheus_client import CollectorRegistry
+
+from rules.engine import Engine
+from rules.messages import TickMessage, encode
+from rules.pack import Pack, default_pack, load_pack
+from streams.batches import each_batch
+from streams.bulk import Record, send_many
+from streams.citizen_partition import CitizenPartition
+from streams.faust_app import batch_topic, die, make_app, producer_of, run_worker
+from streams.health import Health, serve_health
+from streams.intake import Intake
+from streams.metrics import WorkerMetrics
+from streams.partition import Incoming
+from streams.routes import SOURCE_TS, Out, source_ts_of
+from streams.settings import Settings
+from streams.tables import BulkTable
+from streams.ticket_partition import TicketPartition
+from streams.topics_admin import require_topics
+
+TICKETS_TYPE, CITIZENS_TYPE = 1, 2
+STATE_SCHEMA = 1
+IDLE_TICK_SECONDS = 30.0
+
+
+def wall_clock() -> int:
+    """Return the machine's time in microseconds. The only clock of the service; everything below takes time as an argument."""
+    return time.time_ns() // 1000
+
+
+class _Partition(Protocol):
+    owed: list[Out]
+    keys: int
+
+    def handle(self, records: Sequence[Incoming]) -> list[Out]: ...
+
+
+class Worker:
+    """Wires the agents of one worker process."""
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], int] = wall_clock) -> None:
+        self.settings = settings
+        self.topics = settings.topics
+        self.clock = clock
+        pack = load_pack(settings.rules_dir) if settings.rules_dir else default_pack()
+        self.engine = Engine(pack)
+        self.metrics = WorkerMetrics(pack, CollectorRegistry())
+        self.intake = Intake(self.topics, settings.load_keys(), self.metrics)
+        self.app = self._make_app()
+        self.tickets = self._make_table("tickets", TICKETS_TYPE)
+        self.citizens = self._make_table("citizens", CITIZENS_TYPE)
+        self.ticket_partitions: dict[int, TicketPartition] = {}
+        self.citizen_partitions: dict[int, CitizenPartition] = {}
+        self._last_tick: dict[int, int] = {}
+        self.health = Health(self.app, self.metrics, stall_seconds=settings.stall_seconds)
+        self._wire()
+
+    @property
+    def pack(self) -> Pack:
+        """Return the rules in force."""
+        return self.engine.pack
+
+    def _make_app(self) -> faust.App:
+        topics, settings = self.topics, self.settings
+        return make_app(
+            topics.worker_app_id,
+            bootstrap_servers=settings.bootstrap_servers,
+            datadir=settings.data_dir,
+            batch_topics=(topics.ticket_events, topics.tickets, topics.citizens),
+            session_timeout_seconds=settings.session_timeout_seconds,
+            commit_interval_seconds=settings.commit_interval_seconds,
+        )
+
+    def _make_table(self, name: str, type_id: int) -> BulkTable:
+        table = BulkTable(
+            self.app,
+            name=name,
+            partitions=self.topics.partitions,
+            type_id=type_id,
+            schema=STATE_SCHEMA,
+            die=die,
+            alarm=self.metrics.table_alarm,
+        )
+        self.app.tables.add(table)
+        return table
+
+    def _wire(self) -> None:
+        app, topics = self.app, self.topics
+        for table, opened in ((self.tickets, self.ticket_partitions), (self.citizens, self.citizen_partitions)):
+            for hook in (table.on_recovered, table.on_revoked):
+                hook(_dropping(opened))
+
+        async def intake(stream: Any) -> None:
+            await each_batch(stream, self._take_in, die)
+
+        async def tickets(stream: Any) -> None:
+            await each_batch(stream, self._judge, die)
+
+        async def citizens(stream: Any) -> None:
+            await each_batch(stream, self._compare, die)
+
+        for topic, agent in ((topics.ticket_events, intake), (topics.tickets, tickets), (topics.citizens, citizens)):
+            app.agent(batch_topic(app, topic), name=f"{topic}-agent", concurrency=1)(agent)
+        if self.settings.core_time == "wall":
+            app.timer(self.settings.tick_seconds)(self._tick)
+        app.timer(1.0)(self._observe)
+
+    # -- the agents
+
+    async def _take_in(self, partition: int, records: list[Any]) -> None:
+        await self._send(self.intake.handle(partition, records))
+        self.health.progressed()
+
+    async def _judge(self, partition: int, records: list[Any]) -> None:
+        await self._work(self.tickets, self.ticket_partitions, self._open_tickets, partition, records)
+
+    async def _compare(self, partition: int, records: list[Any]) -> None:
+        await self._work(self.citizens, self.citizen_partitions, self._open_citizens, partition, records)
+
+    def _open_tickets(self, partition: int, first_offset: int) -> TicketPartition:
+        return TicketPartition(partition, self.tickets, self.engine, self.topics, self.metrics, first_offset)
+
+    def _open_citizens(self, partition: int, first_offset: int) -> CitizenPartition:
+        return CitizenPartition(partition, self.citizens, self.settings.matter.config(), self.topics, first_offset)
+
+    async def _work(
+        self,
+        table: BulkTable,
+        opened: dict[int, Any],
+        open_one: Callable[[int, int], Any],
+        partition: int,
+        records: list[Any],
+    ) -> None:
+        """State first, with what it owes; then the outputs; then, by returning, the acknowledgement."""
+        at_work: _Partition | None = opened.get(partition)
+        owed: list[Out] = []
+        if at_work is None:
+            at_work = opened[partition] = open_one(partition, records[0].offset)
+            owed = at_work.owed
+            at_work.owed = []
+        batch = [
+            Incoming(record.offset, record.value or b"", source_ts_of(record.headers, record.timestamp))
+            for record in records
+        ]
+        outs = at_work.handle(batch)
+        await table.flush(partition, producer_of(self.app))
+        await self._send([*owed, *outs])
+        self.health.progressed()
+
+    async def _send(self, outs: list[Out]) -> None:
+        """Send all outputs and wait until every one is durable. Raises SendError: the worker stops without acknowledging."""
+        lanes: dict[tuple[str, int], list[Record]] = {}
+        for out in outs:
+            headers = ((SOURCE_TS, str(out.source_ts).encode()),) if out.source_ts is not None else ()
+            lanes.setdefault((out.topic, out.partition), []).append(Record(out.key.encode(), out.value, headers))
+        producer = producer_of(self.app)
+        await asyncio.gather(
+            *(send_many(producer, topic, partition, records) for (topic, partition), records in lanes.items())
+        )
+        self.metrics.sent(outs, self.topics)
+
+    # -- time
+
+    async def _tick(self) -> None:
+        """Produce a tick for each partition in which a deadline is due, and now and then for the others: their clock moves too."""
+        try:
+            now = self.clock()
+            for partition in self.tickets.ready_partitions:
+                at_work = self.ticket_partitions.get(partition)
+                due = at_work.next_due() if at_work is not None else None
+                idle = now - self._last_tick.get(partition, 0) > IDLE_TICK_SECONDS * 1_000_000
+                if (
+                    at_work is None
+                    or idle
+                    or (due is not None and due <= now and due > self._last_tick.get(partition, 0))
+                ):
+                    self._last_tick[partition] = now
+                    await self._send([Out(self.topics.tickets, partition, "tick", encode(TickMessage(now)), None)])
+        except Exception as error:  # a timer that raises would leave the app half alive
+            die(error)
+
+    async def _observe(self) -> None:
+        try:
+            states: dict[str, Iterable[_Partition]] = {
+                "tickets": self.ticket_partitions.values(),
+                "citizens": self.citizen_partitions.values(),
+            }
+            for table, partitions in states.items():
+                self.metrics.states.labels(table).set(sum(one.keys for one in partitions))
+            await self.health.observe()
+        except Exception as error:
+            die(error)
+
+
+def _dropping(opened: dict[int, Any]) -> Callable[[int], None]:
+    def drop(partition: int) -> None:
+        opened.pop(partition, None)
+
+    return drop
+
+
+def run(settings: Settings, *, on_ready: Callable[[], None] | None = None) -> NoReturn:
+    """Check the topics and run a worker until SIGTERM. Raises TopicMismatch and BrokerError before it starts."""
+    require_topics(settings.bootstrap_servers, settings.topics)
+    worker = Worker(settings)
+    port = serve_health(worker.health, worker.metrics.registry, settings.http_host, settings.http_port)
+
+    def ready() -> None:
+        worker.health.recovered = True
+        print(f"worker ready, http port {port}", flush=True)  # noqa: T201
+        if on_ready is not None:
+            on_ready()
+
+    run_worker(worker.app, on_ready=ready, loglevel=settings.log_level.upper())

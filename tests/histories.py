@@ -1,0 +1,113 @@
+"""Random histories: a few tickets of a few citizens, any events in any order, merges in chains and circles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.builders import body, time_of
+
+TICKETS = ("A", "B", "C", "D")
+UNITS = ("U-1", "U-2", "U-3")
+CITIZENS = ("c-1", "c-2")
+MATTERS = (
+    (["城乡建设", "供水"], "自来水压力低", "三楼以上没有水"),
+    (["城乡建设", "供水"], "自来水又没有水", "三楼以上还是没有水"),
+    (["生态环境", "噪声"], "工地夜间噪音", "工地夜间施工噪音大"),
+)
+GRADES = ("satisfied", "dissatisfied", "very_dissatisfied", "unreachable")
+PLAIN = ("accepted", "contacted", "urged", "suspended", "resumed", "supervised", "archived", "reopened")
+_FREQUENT = ("dispatched", "return_requested", "return_denied", "designated", "resolved", "visited", "redo_ordered", "merged")
+ENDS = ("withdrawn", "direct_closed", "rejected", "transferred")
+SPAN_DAYS = 60
+HALF_DAYS = 2 * SPAN_DAYS
+
+
+def whens() -> st.SearchStrategy[float]:
+    """Times on a coarse grid, so that many fall together."""
+    return st.integers(0, HALF_DAYS).map(lambda half: half / 2)
+
+
+@st.composite
+def steps(draw: st.DrawFn, tickets: tuple[str, ...]) -> tuple[str, str, float, dict[str, Any]]:
+    """One event without its id: ticket, type, time, fields."""
+    ticket, when = draw(st.sampled_from(tickets)), draw(whens())
+    unit = draw(st.sampled_from(UNITS))
+    kind = draw(st.sampled_from((*_FIELDS, *_FREQUENT * 3)))
+    return ticket, kind, when, {name: draw(value) for name, value in _FIELDS[kind](ticket, unit, when).items()}
+
+
+def _registered(ticket: str, unit: str, when: float) -> dict[str, st.SearchStrategy[Any]]:
+    return {
+        "citizen": st.sampled_from(CITIZENS).map(lambda key: {"key": key}),
+        "request_type": st.sampled_from(("complaint", "help", "consultation", "praise")),
+        "matter": st.sampled_from(MATTERS),
+    }
+
+
+def _due(ticket: str, unit: str, when: float) -> dict[str, st.SearchStrategy[Any]]:
+    limits = st.sampled_from(({"value": 3, "unit": "days"}, {"value": 5, "unit": "work_days"}, None))
+    return {"unit": st.just(unit), "limit": limits}
+
+
+def _unit(ticket: str, unit: str, when: float) -> dict[str, st.SearchStrategy[Any]]:
+    return {"unit": st.sampled_from((unit, None))}
+
+
+def _return(ticket: str, unit: str, when: float) -> dict[str, st.SearchStrategy[Any]]:
+    said = st.sampled_from((None, True, False))
+    code = st.sampled_from((None, "R1", "R3"))
+    return {"unit": st.just(unit), "contacted": said, "site_checked": said, "evidence": said, "reason_code": code}
+
+
+_FIELDS: dict[str, Any] = {
+    "registered": _registered,
+    "dispatched": lambda t, u, w: _due(t, u, w) | {"role": st.sampled_from(("lead", "assist"))},
+    "return_requested": _return,
+    "return_approved": _unit,
+    "return_denied": _unit,
+    "designated": _unit,
+    "recalled": _unit,
+    "extension_requested": lambda t, u, w: {"until": st.just(time_of(w + 6))},
+    "extension_approved": lambda t, u, w: {"until": st.sampled_from((time_of(w + 5), None))},
+    "resolved": lambda t, u, w: {"unit": st.just(u), "appeal_confirmed": st.sampled_from((None, "unreasonable"))},
+    "review_rejected": _due,
+    "redo_ordered": _due,
+    "visited": lambda t, u, w: {"result": st.sampled_from(GRADES)},
+    "satisfaction_changed": lambda t, u, w: {"result": st.sampled_from(GRADES)},
+    "merged": lambda t, u, w: {"into": st.sampled_from(TICKETS)},
+    "linked": lambda t, u, w: {"to": st.sampled_from(TICKETS)},
+    "amended": lambda t, u, w: {
+        "fields": st.sampled_from(({"request_type": "praise"}, {"repeat_of": "A"}, {"citizen": {"key": "c-2"}}))
+    },
+    "voided": lambda t, u, w: {},
+    **{kind: _unit for kind in PLAIN},
+    **{kind: lambda t, u, w: {} for kind in ENDS},
+}
+
+
+def record_of(number: int, step: tuple[str, str, float, dict[str, Any]]) -> dict[str, Any]:
+    """Return a step as a ticket event."""
+    ticket, kind, when, fields = step
+    given = {name: value for name, value in fields.items() if value is not None}
+    if "matter" in given:
+        category, title, content = given.pop("matter")
+        given |= {"category": category, "title": title, "content": content, "place": {"community": "试社区"}}
+    return body(ticket, kind, when, f"{ticket}-{number:02}", **given)
+
+
+@st.composite
+def histories(draw: st.DrawFn, size_max: int = 24, *, seq: bool = False) -> list[dict[str, Any]]:
+    """Some ten to twenty events of one to four tickets; most tickets are registered, as in life."""
+    tickets = TICKETS[: draw(st.integers(1, len(TICKETS)))]
+    told = draw(st.lists(steps(tickets), min_size=size_max // 2, max_size=size_max))
+    for ticket in tickets[draw(st.integers(0, 1)) :]:
+        when = draw(st.integers(0, 20).map(lambda half: half / 2))
+        citizen, matter = draw(st.sampled_from(CITIZENS)), draw(st.sampled_from(MATTERS))
+        fields = {"citizen": {"key": citizen}, "request_type": "complaint", "matter": matter}
+        told.append((ticket, "registered", when, fields))
+    records = [record_of(number, step) for number, step in enumerate(told)]
+    if seq:
+        records = [record | {"seq": draw(st.integers(0, 5))} for record in records]
+    return records

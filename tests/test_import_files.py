@@ -1,0 +1,109 @@
+"""Files that cannot be trusted as a whole are refused with what to do; nothing is sent of them."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from streams.importing import ImportFault, JsonLines, load_mapping, run_import
+from tests.import_support import run
+
+HEADER = "id,user,title,time,text\n"
+ROW = "5,A1,路灯不亮,2020-01-02T03:04:05,北门外路灯不亮。\n"
+
+
+def file_of(tmp_path: Path, content: bytes, name: str = "data.csv") -> Path:
+    path = tmp_path / name
+    path.write_bytes(content)
+    return path
+
+
+REFUSED = [
+    ("empty", b"", "is empty"),
+    ("empty inside gzip", gzip.compress(b""), "is empty"),
+    ("no header", b"\n5,A1\n", ":1: the first line is to name the columns"),
+    ("two columns of one name", b"id,user,id\n", ":1: two columns are named 'id'"),
+    ("a column without name", b"id,,title\n", ":1: column 2 has no name"),
+    ("UTF-16", (HEADER + ROW).encode("utf-16"), "UTF-16: save it as UTF-8"),
+    ("GB18030 in the header", "编号,标题\n".encode("gb18030"), ":1: byte 0xB1 is not utf-8.*--encoding gb18030"),
+    ("GB18030 in the rows", (HEADER + ROW).encode("gb18030"), ":2: byte 0xB5 is not utf-8"),
+    ("gzip cut off", gzip.compress((HEADER + ROW * 9000).encode())[:-20], "gzip is cut off or damaged after line"),
+    ("gzip cut off at its head", gzip.compress((HEADER + ROW).encode())[:12], "damaged after line 0"),
+    ("gzip with a wrong byte", b"\x1f\x8b\x08\x00" + b"\xff" * 40, "damaged after line 0"),
+    ("an open quote in the header", b'id,"user\n', ":1: the header cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("content", "words"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+def test_a_file_that_cannot_be_trusted_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    with pytest.raises(ImportFault, match=words):
+        run(file_of(tmp_path, content), "citizen-messages")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImportFault, match="cannot be read: No such file"):
+        run(tmp_path / "none.csv", "citizen-messages")
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImportFault, match="cannot be read"):
+        run(tmp_path, "citizen-messages")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_plain_and_gzip_with_and_without_byte_order_mark_are_read(tmp_path: Path, pack: type, encoding: str) -> None:
+    events, rejected, _ = run(file_of(tmp_path, pack((HEADER + ROW).encode(encoding))), "citizen-messages")
+    assert rejected == []
+    assert [event["title"] for event in events] == ["路灯不亮"]
+
+
+def test_gb18030_is_read_where_it_is_said(tmp_path: Path) -> None:
+    mapping = load_mapping("citizen-messages").with_encoding("gb18030")
+    events, _, _ = run(file_of(tmp_path, (HEADER + ROW).encode("gb18030")), mapping)
+    assert events[0]["title"] == "路灯不亮"
+
+
+def test_one_bad_byte_among_good_rows_costs_its_row_only(tmp_path: Path) -> None:
+    bad = b"6,A1,\xff,2020-01-02T03:04:05,x\n"
+    good = ROW.replace("5,", "7,", 1)
+    events, rejected, _ = run(file_of(tmp_path, (HEADER + ROW).encode() + bad + good.encode()), "citizen-messages")
+    assert [tuple(one) for one in rejected] == [(3, "not_decodable", "column 'title': byte 0xFF is not utf-8")]
+    assert [event["ticket_id"] for event in events] == ["5", "7"]
+
+
+def test_lines_are_counted_through_cells_that_span_several(tmp_path: Path) -> None:
+    text = HEADER + '5,A1,x,2020-01-02T03:04:05,"one\ntwo\nthree"\n\n6,A1,x,never,x\n'
+    events, rejected, report = run(file_of(tmp_path, text.encode()), "citizen-messages")
+    assert events[0]["content"] == "one\ntwo\nthree"
+    assert [(one.line, one.reason) for one in rejected] == [(6, "bad_time")]
+    assert (report.rows, report.blank_lines) == (2, 1)
+
+
+def test_an_open_quote_costs_the_rows_it_swallows_and_no_more(tmp_path: Path) -> None:
+    text = HEADER + ROW + '6,A1,"open,2020-01-02T03:04:05,x\n7,A1,x,2020-01-02T03:04:05,x\n'
+    events, rejected, _ = run(file_of(tmp_path, text.encode()), "citizen-messages")
+    assert [event["ticket_id"] for event in events] == ["5"]
+    assert [(one.line, one.reason) for one in rejected] == [(3, "bad_quoting")]
+
+
+def test_a_cell_without_end_is_rejected(tmp_path: Path) -> None:
+    text = HEADER + f"6,A1,x,2020-01-02T03:04:05,{'x' * 300_000}\n" + ROW
+    events, rejected, _ = run(file_of(tmp_path, text.encode()), "citizen-messages")
+    assert [(one.line, one.reason) for one in rejected] == [(2, "bad_quoting")]
+    assert [event["ticket_id"] for event in events] == ["5"]
+
+
+def test_a_damaged_file_leaves_the_target_as_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "out.jsonl"
+    target.write_text("before\n")
+    broken = file_of(tmp_path, gzip.compress((HEADER + ROW * 9000).encode())[:-20])
+    with pytest.raises(ImportFault):
+        run_import(broken, load_mapping("citizen-messages"), JsonLines(str(target)))
+    assert target.read_text() == "before\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data.csv", "out.jsonl"]
+
+
+def test_a_target_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImportFault, match="cannot be written"):
+        JsonLines(str(tmp_path / "none" / "out.jsonl"))
