@@ -2,6 +2,7 @@
 surroundings.
 """
 
+import logging
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from http.cookiejar import DefaultCookiePolicy
@@ -18,6 +19,10 @@ from alerting.addresses import (
     system_resolver,
 )
 from models.subscriber import Subscriber
+
+# Both write whole URLs into the log (and one of them headers), and a chat robot's URL is its password.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 CONNECT_SECONDS_MAX = 5.0
 _IDLE_SECONDS = 30.0

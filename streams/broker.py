@@ -36,7 +36,7 @@ from streams.broker_errors import (
 )
 from streams.broker_layout import HOST, BrokerAddress, Layout
 from streams.broker_lock import end_left_over, lock
-from streams.broker_process import JavaProcess
+from streams.child_process import ChildProcess
 
 __all__ = [
     "BrokerDiedError",
@@ -81,7 +81,7 @@ class EmbeddedKafka:
         self._heap_mb, self._extra, self._free_mb_min = heap_mb, dict(extra or {}), free_mb_min
         self._layout: Layout | None = None
         self._lock: IO[str] | None = None
-        self._processes: dict[int, JavaProcess] = {}
+        self._processes: dict[int, ChildProcess] = {}
         self._owner = os.getpid()
 
     def start(self, timeout_seconds: float = START_SECONDS) -> Self:
@@ -228,7 +228,7 @@ class EmbeddedKafka:
         for broker in layout.brokers:
             if not layout.formatted(broker):
                 options = ["-t", layout.cluster_id, "-c", str(layout.properties_path(broker))]
-                running.append(JavaProcess([*tool, *options], layout.log_path(broker)))
+                running.append(ChildProcess([*tool, *options], layout.log_path(broker)))
         for process in running:
             if not process.wait(deadline - time.monotonic()):
                 process.kill()
@@ -239,7 +239,7 @@ class EmbeddedKafka:
     def _spawn(self, index: int, broker: BrokerAddress) -> None:
         layout = self._started()
         command = [*self._java, "kafka.Kafka", str(layout.properties_path(broker))]
-        process = JavaProcess(command, layout.log_path(broker))
+        process = ChildProcess(command, layout.log_path(broker))
         self._processes[index] = process
         layout.pid_path(broker).write_text(str(process.pid))
 
@@ -264,7 +264,7 @@ class EmbeddedKafka:
                 return False
         return True
 
-    def _died(self, process: JavaProcess) -> BrokerError:
+    def _died(self, process: ChildProcess) -> BrokerError:
         """Return the error that tells why the process ended, from what it wrote last."""
         tail = process.log_tail(60)
         if "Address already in use" in tail or "BindException" in tail:

@@ -5,6 +5,7 @@ senders (dispatch_sender.py) live beside it and only produce. What may happen be
 alerting/outbox.py.
 """
 
+import asyncio
 import logging
 import time
 from collections import Counter
@@ -184,8 +185,7 @@ class Dispatch:
 
     async def stop(self) -> None:
         """End the senders, letting attempts that are under way come to their record."""
-        for sender in self._senders.values():
-            await sender.stop(DRAIN_SECONDS)
+        await asyncio.gather(*(sender.stop(DRAIN_SECONDS) for sender in self._senders.values()))
 
 
 def build_dispatch(

@@ -11,7 +11,7 @@ import time
 from typing import Any, Protocol
 
 import uvicorn
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -27,6 +27,14 @@ class Gauges(Protocol):
 
     lag: Any
     partitions: Any
+
+
+class HealthGauges:
+    """Gauges of their own, for a process whose metrics have none."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.lag = Gauge("hw_lag_records", "Records not yet acknowledged", ["topic"], registry=registry)
+        self.partitions = Gauge("hw_partitions", "Partitions assigned", ["topic"], registry=registry)
 
 
 class Health:

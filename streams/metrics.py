@@ -42,8 +42,6 @@ class WorkerMetrics:
             "hw_last_tick_timestamp_seconds", "The core time of the last tick handled", registry=registry
         )
         self.states = Gauge("hw_states", "Values in a table", ["table"], registry=registry)
-        self.lag = Gauge("hw_lag_records", "Records not yet acknowledged", ["topic"], registry=registry)
-        self.partitions = Gauge("hw_partitions", "Partitions assigned", ["topic"], registry=registry)
         self.broken = Counter("hw_poison_total", "Messages that a rule or fold raised on", registry=registry)
         self.table_alarms = Counter(
             "hw_table_alarms_total", "Foreign records or second writers in a changelog", ["kind"], registry=registry

@@ -54,6 +54,4 @@ def plain_producer(bootstrap_servers: str) -> KafkaProducer:
             bootstrap_servers=bootstrap_servers.split(","), acks="all", linger_ms=5, request_timeout_ms=30_000
         )
     except KafkaError as error:
-        raise ClusterUnreachableError(
-            f"no Kafka broker answers at {bootstrap_servers} ({type(error).__name__})"
-        ) from None
+        raise ClusterUnreachableError(bootstrap_servers, type(error).__name__) from None

@@ -15,7 +15,7 @@ from streams.batches import each_batch
 from streams.bulk import Record, send_many
 from streams.citizen_partition import CitizenPartition
 from streams.faust_app import batch_topic, die, make_app, producer_of, run_worker
-from streams.health import Health, serve_health
+from streams.health import Health, HealthGauges, serve_health
 from streams.intake import Intake
 from streams.metrics import WorkerMetrics
 from streams.partition import Incoming
@@ -59,7 +59,7 @@ class Worker:
         self.ticket_partitions: dict[int, TicketPartition] = {}
         self.citizen_partitions: dict[int, CitizenPartition] = {}
         self._last_tick: dict[int, int] = {}
-        self.health = Health(self.app, self.metrics, stall_seconds=settings.stall_seconds)
+        self.health = Health(self.app, HealthGauges(self.metrics.registry), stall_seconds=settings.stall_seconds)
         self._wire()
 
     @property

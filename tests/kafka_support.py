@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from streams import broker_child
+from streams import child_stub
 from streams.admin import connect
 
 T = TypeVar("T")
@@ -147,7 +147,7 @@ class Worker:
         """`arguments` follow `python`, such as `["-m", "cli.main", "worker"]`; `env` is added to the environment."""
         self.log_path = log_path
         log_path.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-I", "-S", broker_child.__file__, str(os.getpid()), sys.executable, *arguments]
+        command = [sys.executable, "-I", "-S", child_stub.__file__, str(os.getpid()), sys.executable, *arguments]
         with log_path.open("ab") as log:
             self._popen = subprocess.Popen(
                 command,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gzip
 import itertools
+import logging
 import shutil
 import socket
 import ssl
@@ -101,6 +103,15 @@ async def test_the_call_as_it_arrives() -> None:
     assert b"webhook-id: d-1\r\n" in first
     assert first.endswith(b'\r\n\r\n{"alert_id":"a-1"}')
     assert b"cookie" not in second  # nothing the receiver says is kept
+
+
+async def test_the_url_and_the_secret_stay_out_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with raw_server(answering(b"HTTP/1.1 204 No Content\r\n\r\n")) as port:
+        subscriber = local(port)
+        token = dataclasses.replace(subscriber, url=f"{subscriber.url}?key=robot-token")
+        with caplog.at_level(logging.DEBUG):
+            assert (await attempt(token)).outcome is Outcome.ACCEPTED
+    assert "robot-token" not in caplog.text
 
 
 async def test_a_redirect_is_a_failure_and_is_not_followed() -> None:

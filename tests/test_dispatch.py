@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import itertools
+import json
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +15,10 @@ from typing import Any
 
 import orjson
 import pytest
+from typer.testing import CliRunner
 
 from alerting.receiver import Receiver, serve
+from cli.deliveries import app as deliveries_app
 from models.alert import Alert
 from models.delivery import DeliveryRecord, DeliveryStatus, Outcome, delivery_id
 from streams.broker import EmbeddedKafka
@@ -22,7 +28,6 @@ from tests.kafka_support import Worker, eventually, produce, read_all
 
 pytestmark = pytest.mark.kafka
 
-SECRET_TEXT = SECRET.key.decode("latin-1")  # bytes 0–31 are ASCII, but no text for a file: see `secret_file`
 CASES = [f"case-{number}" for number in range(12)]
 VERSIONS = 5
 SCALE = "0.002"
@@ -30,8 +35,6 @@ SCALE = "0.002"
 
 @pytest.fixture
 def secret_file(tmp_path: Path) -> Path:
-    import base64
-
     path = tmp_path / "hook.secret"
     path.write_text("whsec_" + base64.b64encode(SECRET.key).decode())
     return path
@@ -177,8 +180,6 @@ def test_sigkill_and_a_lost_disk_lose_nothing(
 def test_a_hanging_subscriber_holds_nobody_else_up(
     kafka: EmbeddedKafka, topics: TopicSet, dispatchers: Dispatchers, tmp_path: Path
 ) -> None:
-    import asyncio
-
     alerts = story()
 
     async def hang(_: str, call: int) -> int:
@@ -262,3 +263,102 @@ def test_two_workers_share_the_partitions_and_one_takes_over(
         assert receiver.out_of_order == []
         outcomes = {record.outcome for record in deliveries(kafka, topics)}
         assert outcomes <= {None, Outcome.ACCEPTED, Outcome.HTTP_5XX}
+
+
+@pytest.mark.usefixtures("secret_file")
+def test_a_kill_between_the_call_and_its_record_repeats_the_call_under_the_same_id(
+    kafka: EmbeddedKafka, topics: TopicSet, dispatchers: Dispatchers, tmp_path: Path
+) -> None:
+    alerts = story()
+    killed: list[str] = []
+
+    def kill_then_accept(webhook_id: str, call: int) -> int:
+        if len(killed) < 3 and webhook_id not in killed:
+            killed.append(webhook_id)
+            dispatchers.running[-1].kill()
+        return 200
+
+    receiver = Receiver([SECRET], script=kill_then_accept)
+    with serve(receiver) as url:
+        path = subscribers_file(tmp_path, [{"name": "team", "url": url}])
+        publish(kafka, topics, alerts)
+        while len(killed) < 3:
+            worker = dispatchers.start(path)
+            eventually(lambda: not worker.alive(), 60)  # noqa: B023 - read at once
+        dispatchers.start(path)
+        eventually(lambda: received(receiver) == expected(alerts), 60)
+    assert set(killed) <= set(receiver.duplicates)
+    assert receiver.out_of_order == []
+
+
+@pytest.mark.usefixtures("secret_file")
+def test_sigterm_lets_a_call_under_way_come_to_its_record(
+    kafka: EmbeddedKafka, topics: TopicSet, dispatchers: Dispatchers, tmp_path: Path
+) -> None:
+    called, release = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def slow(_: str, call: int) -> int:
+        loops.append(asyncio.get_running_loop())
+        called.set()
+        await release.wait()
+        return 200
+
+    receiver = Receiver([SECRET], script=slow)
+    with serve(receiver) as url:
+        publish(kafka, topics, [make_alert("a-1")])
+        worker = dispatchers.start(subscribers_file(tmp_path, [{"name": "team", "url": url}]))
+        eventually(called.is_set, 60)
+        worker.signal(signal.SIGTERM)
+        worker.wait_for("Stopping")
+        loops[0].call_soon_threadsafe(release.set)
+        assert worker.wait(30) == 0
+        assert last_statuses(kafka, topics) == {("team", "a-1"): DeliveryStatus.DELIVERED}
+        assert sum(receiver.calls.values()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("secret_file")
+def test_a_worker_that_was_frozen_does_not_undo_what_another_did(
+    kafka: EmbeddedKafka, topics: TopicSet, dispatchers: Dispatchers, tmp_path: Path
+) -> None:
+    alerts = story()
+    receiver = Receiver([SECRET], script=lambda _, call: 503 if call == 1 else 200)
+    with serve(receiver) as url:
+        path = subscribers_file(tmp_path, [{"name": "team", "url": url}])
+        frozen = dispatchers.start(path, "one")
+        publish(kafka, topics, alerts)
+        eventually(lambda: len(receiver.accepted) >= 5, 60)
+        frozen.signal(signal.SIGSTOP)
+        dispatchers.start(path, "two")
+        eventually(lambda: received(receiver) == expected(alerts), 90)
+        frozen.signal(signal.SIGCONT)
+        eventually(lambda: set(last_statuses(kafka, topics).values()) == {DeliveryStatus.DELIVERED}, 30)
+        publish(kafka, topics, [make_alert("case-0.6", "case-0", sequence=6, level="red", status="escalated")])
+        eventually(lambda: received(receiver)["case-0"][-1] == "case-0.6", 60)
+        eventually(lambda: set(last_statuses(kafka, topics).values()) == {DeliveryStatus.DELIVERED}, 30)
+    assert receiver.out_of_order == []
+
+
+@pytest.mark.usefixtures("secret_file")
+def test_deliveries_list_shows_what_is_pending_and_why(
+    kafka: EmbeddedKafka, topics: TopicSet, dispatchers: Dispatchers, tmp_path: Path
+) -> None:
+    receiver = Receiver([SECRET], script=lambda *_: 503)
+    with serve(receiver) as url:
+        dispatchers.start(subscribers_file(tmp_path, [{"name": "team", "url": url}]), scale="1")
+        publish(kafka, topics, [make_alert("a-1", "case-1"), make_alert("a-2", "case-1", status="escalated")])
+        eventually(lambda: any(record.attempts == 1 for record in deliveries(kafka, topics)), 60)
+    where = ["--bootstrap-servers", kafka.bootstrap_servers, "--prefix", topics.prefix]
+    result = CliRunner().invoke(deliveries_app, ["list", "--pending", "--json", *where])
+    assert result.exit_code == 0, result.output
+    listed = json.loads(result.output)
+    assert listed["counts"] == {"pending": 2}
+    assert [row["why"] for row in listed["deliveries"]] == [
+        "last attempt: http_5xx (503)",
+        "waits behind number 1 of its case",
+    ]
+    shown = CliRunner().invoke(deliveries_app, ["list", *where])
+    assert "2 pending" in shown.output
+    missing = CliRunner().invoke(deliveries_app, ["list", *where[:2], "--prefix", "no-such."])
+    assert missing.exit_code == 2

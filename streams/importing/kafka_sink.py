@@ -28,6 +28,8 @@ class KafkaTopic:
                 there = topic in admin.list_topics()
         except ClusterUnreachableError as error:
             raise ImportFault(str(error)) from None
+        except (KafkaError, OSError) as error:
+            raise self._broken(error) from None
         if not there:
             raise ImportFault(f"topic {topic} does not exist: create it with `hotline-watch topics create`")
         with self._failing():
@@ -88,6 +90,8 @@ class KafkaTopic:
         try:
             yield
         except (KafkaError, OSError) as error:
-            raise ImportFault(
-                f"Kafka at {self._servers}: {type(error).__name__}: check the brokers and run the import again"
-            ) from None
+            raise self._broken(error) from None
+
+    def _broken(self, error: BaseException) -> ImportFault:
+        cause = type(error).__name__
+        return ImportFault(f"Kafka at {self._servers}: {cause}: check the brokers and run the import again")

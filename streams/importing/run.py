@@ -1,5 +1,6 @@
 """An import from end to end: read and spool, make events, send, report."""
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 from streams.importing.columns import emptiness, order_reader
 from streams.importing.events import EventMaker, Produced
-from streams.importing.faults import RowFault, RowReason
+from streams.importing.faults import ImportFault, RowFault, RowReason
 from streams.importing.mapping import Mapping
 from streams.importing.reading import CsvFile
 from streams.importing.sinks import Sink
@@ -85,6 +86,9 @@ def run_import(
         for ticket_id, body in spool.events_by_time():
             sink.send(ticket_id, body)
         sink.close()
+    except sqlite3.Error as error:
+        sink.abort()
+        raise ImportFault(f"no room to sort the rows in the temporary folder ({error}): set SQLITE_TMPDIR") from None
     except BaseException:
         sink.abort()
         raise

@@ -1,4 +1,4 @@
-"""Java processes that die with this one, each with a bounded log."""
+"""Processes that die with this one, each with a bounded log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-_CHILD = Path(__file__).with_name("broker_child.py")
+_CHILD = Path(__file__).with_name("child_stub.py")
 LOG_BYTES_MAX = 16 * 1024 * 1024
 _LOG_CHECK_SECONDS = 10.0
 _TAIL_BYTES = 64 * 1024
@@ -23,7 +23,7 @@ class _Spawner(threading.Thread):
     """The one thread that starts children: the kernel ties their life to the thread's, and this one never ends."""
 
     def __init__(self) -> None:
-        super().__init__(name="kafka-spawner", daemon=True)
+        super().__init__(name="child-spawner", daemon=True)
         self.pid = os.getpid()
         self.jobs: queue.SimpleQueue[tuple[list[str], int, Future[subprocess.Popen[bytes]]]] = queue.SimpleQueue()
 
@@ -54,8 +54,8 @@ def _the_spawner() -> _Spawner:
         return _spawner
 
 
-class JavaProcess:
-    """One running Java program. Its output goes to `log_path`, which is kept below twice `LOG_BYTES_MAX`."""
+class ChildProcess:
+    """One running program. Its output goes to `log_path`, which is kept below twice `LOG_BYTES_MAX`."""
 
     def __init__(self, command: Sequence[str], log_path: Path) -> None:
         self.log_path = log_path
@@ -70,7 +70,7 @@ class JavaProcess:
             os.close(log)
         self.pid = self._popen.pid
         self._ended = threading.Event()
-        threading.Thread(target=self._watch_log, name=f"kafka-log-{self.pid}", daemon=True).start()
+        threading.Thread(target=self._watch_log, name=f"child-log-{self.pid}", daemon=True).start()
 
     def alive(self) -> bool:
         return self._popen.poll() is None

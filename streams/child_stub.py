@@ -1,8 +1,8 @@
-"""Become another program that dies with its parent: `python -I -S broker_child.py PARENT_PID PROGRAM ARGUMENT…`.
+"""Become another program that dies with its parent: `python -I -S child_stub.py PARENT_PID PROGRAM ARGUMENT…`.
 
 A separate small process, because code between fork and exec may dead-lock in a program with threads. On Linux the
 kernel kills the program when the thread that started it ends, so that thread must live as long as the parent (see
-broker_process.py). Elsewhere the program may be left behind; the next start over the same data directory ends it.
+child_process.py). Elsewhere the program may be left behind; the next start over the same data directory ends it.
 """
 
 import ctypes

@@ -1,0 +1,107 @@
+"""`hotline-watch subscribers check|list FILE`. Never shows a secret or a URL's path, which may be one."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli.output import fail, out
+
+if TYPE_CHECKING:
+    from models.subscriber import Subscriber
+
+app = typer.Typer(no_args_is_help=True, help="Check and list subscribers.")
+
+File = Annotated[Path, typer.Argument(help="The subscribers file.", envvar="HOTLINE_WATCH_SUBSCRIBERS")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def check(
+    file: File,
+    offline: Annotated[bool, typer.Option("--offline", help="Resolve no names.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a subscribers file as dispatch does, and that each endpoint's name leads only to addresses it may call.
+
+    Exit status: 0 all is well, 1 an endpoint is refused or unknown, 2 the file cannot be taken.
+    """
+    subscribers = _load(file)
+    problems = {} if offline else asyncio.run(_problems(subscribers))
+    if as_json:
+        answer = {"ok": not problems, "subscribers": len(subscribers), "problems": problems}
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+    else:
+        for name, problem in problems.items():
+            typer.echo(f"{name}: {problem}")
+        if not problems:
+            typer.echo(f"{len(subscribers)} subscribers, all in order")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_subscribers(file: File, as_json: AsJson = False) -> None:
+    """List who gets which warnings."""
+    rows = [_row(subscriber) for subscriber in _load(file)]
+    if as_json:
+        typer.echo(json.dumps({"subscribers": rows}, ensure_ascii=False))
+        return
+    table = Table("name", "endpoint", "levels", "families", "units", "revision", box=None)
+    for row in rows:
+        units = ", ".join(row["units"]) or "any"
+        table.add_row(
+            row["name"],
+            row["endpoint"],
+            " ".join(row["levels"]),
+            " ".join(row["families"]),
+            units,
+            str(row["revision"]),
+        )
+    out.print(table)
+
+
+def _load(file: Path) -> "tuple[Subscriber, ...]":
+    from alerting.registration import ConfigFileError, load_subscribers
+
+    try:
+        return load_subscribers(file)
+    except ConfigFileError as error:
+        fail(str(error))
+
+
+async def _problems(subscribers: "tuple[Subscriber, ...]") -> dict[str, str]:
+    from alerting.addresses import (
+        AddressPolicy,
+        RefusedEndpointError,
+        ResolutionFailedError,
+        check_endpoint,
+        system_resolver,
+    )
+
+    found: dict[str, str] = {}
+    for subscriber in subscribers:
+        try:
+            await check_endpoint(subscriber.url, AddressPolicy.of(subscriber), system_resolver())
+        except (RefusedEndpointError, ResolutionFailedError) as error:
+            found[subscriber.name] = str(error)
+    return found
+
+
+def _row(subscriber: "Subscriber") -> dict[str, Any]:
+    from alerting.addresses import AddressPolicy, check_url
+    from models.base import Family, Level
+
+    target = check_url(subscriber.url, AddressPolicy.of(subscriber))
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    return {
+        "name": subscriber.name,
+        "endpoint": f"{target.scheme}://{host}:{target.port}",
+        "levels": [level.value for level in Level if level in subscriber.levels],
+        "families": [family.value for family in Family if family in subscriber.families],
+        "units": sorted(subscriber.units),
+        "revision": subscriber.revision,
+    }

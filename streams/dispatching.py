@@ -1,0 +1,55 @@
+"""Runs the dispatch worker with the service's settings and its health server."""
+
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+from prometheus_client import CollectorRegistry
+
+from streams.dispatch import Dispatch, run_dispatch
+from streams.health import Health, HealthGauges, serve_health
+from streams.settings import Settings
+
+
+def run(settings: Settings) -> NoReturn:
+    """Run a dispatch worker until SIGTERM. Raises ConfigFileError, TopicMismatch and ClusterUnreachableError before it starts."""
+    assert settings.subscribers_file is not None
+    registry = CollectorRegistry()
+    built: list[Health] = []
+
+    def on_built(dispatch: Dispatch) -> None:
+        health = Health(dispatch.app, HealthGauges(registry), stall_seconds=settings.stall_seconds)
+        dispatch.app.timer(1.0)(_observing(dispatch, health))
+        built.append(health)
+
+    def on_ready() -> None:
+        built[0].recovered = True
+        port = serve_health(built[0], registry, settings.http_host, settings.http_port)
+        print(f"dispatch ready, http port {port}", flush=True)  # noqa: T201
+
+    run_dispatch(
+        bootstrap_servers=settings.bootstrap_servers,
+        topics=settings.topics,
+        datadir=settings.data_dir,
+        subscribers_path=settings.subscribers_file,
+        retry_scale=settings.retry_scale,
+        registry=registry,
+        loglevel=settings.log_level.upper(),
+        on_built=on_built,
+        on_ready=on_ready,
+        session_timeout_seconds=settings.session_timeout_seconds,
+        commit_interval_seconds=settings.commit_interval_seconds,
+    )
+
+
+def _observing(dispatch: Dispatch, health: Health) -> Callable[[], Awaitable[None]]:
+    batches = 0
+
+    async def observe() -> None:
+        nonlocal batches
+        done = dispatch.progress().batches
+        if done != batches:
+            batches = done
+            health.progressed()
+        await health.observe()
+
+    return observe

@@ -1,0 +1,140 @@
+"""The whole service on one machine: embedded Kafka, workers and dispatch below one data directory, supervised."""
+
+import logging
+import os
+import secrets
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from streams.broker import EmbeddedKafka
+from streams.settings import Settings
+from streams.supervisor import Service, free_port
+from streams.topics import TopicSet
+from streams.topics_admin import create_topics
+
+log = logging.getLogger(__name__)
+
+READY_SECONDS = 90.0
+PSEUDONYM_SECRET = "pseudonym-k1"  # noqa: S105 - a file's name
+
+
+class NotReadyError(RuntimeError):
+    """A process did not get ready in time."""
+
+
+@dataclass
+class SingleMachine:
+    """The service on one machine. `start`, then `watch` now and then, then `stop`; all state is below `data_dir`."""
+
+    settings: Settings
+    data_dir: Path
+    config: Path | None = None
+    workers: int = 2
+    kafka: EmbeddedKafka = field(init=False)
+    services: list[Service] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.data_dir = self.data_dir.absolute()
+        self.kafka = EmbeddedKafka(
+            self.data_dir / "kafka", port=self.settings.broker_port, jars=self.settings.broker_jars
+        )
+
+    @property
+    def topics(self) -> TopicSet:
+        """Return the topics."""
+        return self.settings.topics
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Return the embedded broker's address."""
+        return self.kafka.bootstrap_servers
+
+    def start(self) -> None:
+        """Start everything and return when it is ready. Raises BrokerError, MisconfiguredServiceError, NotReadyError."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.kafka.start()
+        create_topics(self.kafka.bootstrap_servers, self.topics)
+        self.services = [self._worker(number) for number in range(1, self.workers + 1)]
+        if self.settings.subscribers_file is not None:
+            self.services.append(self._dispatch(self.settings.subscribers_file))
+        now = time.monotonic()
+        for service in self.services:
+            service.start(now)
+        self._wait_until_ready()
+
+    def watch(self) -> None:
+        """Start again what has failed. Raises MisconfiguredServiceError."""
+        if not self.kafka.pids:
+            log.error("the broker ended; starting it again")
+            self.kafka.restart(0)
+        for service in self.services:
+            service.keep_running(time.monotonic())
+
+    def stop(self) -> None:
+        """End everything gracefully: workers and dispatch first, the broker last."""
+        for service in self.services:
+            service.ask_to_stop()
+        for service in self.services:
+            service.stop()
+        self.kafka.stop()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        waiting = list(self.services)
+        while waiting:
+            if time.monotonic() > deadline:
+                raise NotReadyError(
+                    f"{waiting[0].name} was not ready after {READY_SECONDS:g} s: see {waiting[0].log_path}"
+                )
+            self.watch()
+            waiting = [service for service in waiting if not service.is_ready()]
+            time.sleep(0.1)
+
+    def _worker(self, number: int) -> Service:
+        name = f"worker-{number}"
+        environment = {**self._common(name, number - 1), "HOTLINE_WATCH_PSEUDONYM_KEYS": self._pseudonym_keys()}
+        return self._service(name, "worker", environment)
+
+    def _dispatch(self, subscribers: Path) -> Service:
+        environment = {
+            **self._common("dispatch", self.workers),
+            "HOTLINE_WATCH_SUBSCRIBERS_FILE": str(subscribers.absolute()),
+        }
+        return self._service("dispatch", "dispatch", environment)
+
+    def _service(self, name: str, command: str, environment: dict[str, str]) -> Service:
+        log_path = self.data_dir / "logs" / f"{name}.log"
+        return Service(name, (command,), environment, log_path, int(environment["HOTLINE_WATCH_HTTP_PORT"]))
+
+    def _common(self, name: str, number: int) -> dict[str, str]:
+        port = self.settings.http_port + number if self.settings.http_port else free_port()
+        environment = {
+            "HOTLINE_WATCH_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "HOTLINE_WATCH_DATA_DIR": str(self.data_dir / name),
+            "HOTLINE_WATCH_HTTP_PORT": str(port),
+            "HOTLINE_WATCH_CORE_TIME": self.settings.core_time,
+            "HOTLINE_WATCH_PARTITIONS": str(self.settings.partitions),
+            "HOTLINE_WATCH_RETRY_SCALE": str(self.settings.retry_scale),
+        }
+        return environment | ({"HOTLINE_WATCH_CONFIG": str(self.config.absolute())} if self.config else {})
+
+    def _pseudonym_keys(self) -> str:
+        """Return the pseudonym keys as the setting says, or the secret of this data directory, made at the first start."""
+        if self.settings.pseudonym_keys:
+            keys = [
+                key.model_dump(mode="json", exclude_none=True)
+                for key in self.settings.pseudonym_keys
+                if key.secret is None
+            ]
+            if len(keys) == len(self.settings.pseudonym_keys):
+                return orjson.dumps(keys).decode()
+        path = self.data_dir / "secrets" / PSEUDONYM_SECRET
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(32))
+        return orjson.dumps([{"id": "k1", "secret_file": str(path)}]).decode()

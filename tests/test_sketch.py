@@ -1,0 +1,68 @@
+"""Sketches: the likeness of two texts, from little."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rules.sketch import SKETCH_SIZE, merge, pack_sketch, similarity, sketch_of, unpack_sketch
+
+HAN = st.characters(min_codepoint=0x4E00, max_codepoint=0x4E40)
+SHORT = st.text(alphabet=HAN | st.sampled_from("abc,。 12"), max_size=60)
+LONG = st.text(alphabet=HAN, min_size=1_000, max_size=1_400)
+
+
+def _bigrams(text: str) -> set[tuple[str, ...]]:
+    plain = re.sub(r"[\W_]+", "", text.lower())
+    return set(pairwise(plain)) if len(plain) > 1 else {tuple(plain)} if plain else set()
+
+
+def _jaccard(one: str, other: str) -> float:
+    first, second = _bigrams(one), _bigrams(other)
+    return len(first & second) / len(first | second) if first and second else 0.0
+
+
+@given(SHORT, SHORT)
+def test_of_short_texts_it_is_the_exact_jaccard_similarity(one: str, other: str) -> None:
+    assert similarity(sketch_of(one), sketch_of(other)) == pytest.approx(_jaccard(one, other))
+
+
+@given(LONG, LONG, st.floats(0, 1))
+def test_of_long_texts_it_is_near(one: str, other: str, share: float) -> None:
+    mixed = one[: int(len(one) * share)] + other[int(len(other) * share) :]
+    assert similarity(sketch_of(one), sketch_of(mixed)) == pytest.approx(_jaccard(one, mixed), abs=0.25)
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_it_is_symmetric_and_within_bounds(one: str, other: str) -> None:
+    first, second = sketch_of(one), sketch_of(other)
+    assert 0 <= similarity(first, second) <= 1
+    assert similarity(first, second) == similarity(second, first)
+    assert similarity(first, first) == (1 if first else 0)
+
+
+@given(st.text(max_size=600))
+def test_packing_and_unpacking_are_inverse(text: str) -> None:
+    sketch = sketch_of(text)
+    assert len(sketch) <= SKETCH_SIZE
+    assert list(sketch) == sorted(set(sketch))
+    assert unpack_sketch(pack_sketch(sketch)) == sketch
+
+
+@given(st.lists(st.text(max_size=200), max_size=4))
+def test_merging_does_not_depend_on_the_order(texts: list[str]) -> None:
+    sketches = [sketch_of(text) for text in texts]
+    assert merge(sketches) == merge(reversed(sketches)) == merge([merge(sketches[:2]), merge(sketches[2:])])
+
+
+def test_punctuation_and_blanks_and_case_do_not_count() -> None:
+    assert sketch_of("路灯,不亮! ABC") == sketch_of("路灯不亮abc")
+
+
+def test_an_empty_text_is_like_nothing() -> None:
+    assert similarity(sketch_of(""), sketch_of("")) == 0
+    assert similarity(sketch_of("。!"), sketch_of("路灯")) == 0
