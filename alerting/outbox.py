@@ -8,13 +8,13 @@ The rules:
   input twice changes nothing the second time.
 
 Who writes what, and in which order, so that a crash anywhere loses nothing (the dispatch worker keeps to it):
-1. alerts read → `queued` records produced and acknowledged → values and bodies put and flushed → only now may a head
-   be sent → offsets acked. A value that holds an item therefore has its record on the topic, and a redelivered alert
-   need not write it again.
+1. alerts read → values, bodies and `queued` records written and acknowledged → only now may a head be sent → offsets
+   acked. A crash before the last ack reads the alerts again: what is in a queue by then has its record written again.
 2. head sent → its outcome produced and acknowledged → read back → folded → the next head.
    A crash in between repeats the call with the same webhook-id.
-A stale worker may still write an outcome for an item long delivered; `fold` answers with a correction, so that the
-last record of a delivery's key on the (compacted) topic is right in the end.
+A record may so come after a later one: written again on redelivery, or by a stale worker. `fold` answers those for
+an item long delivered with a correction, so that the last record of a delivery's key on the (compacted) topic is
+right in the end.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,16 +32,12 @@ from models.times import parse_instant
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What an alert did: the new value, the items queued by subscriber, and the decision for each subscriber."""
+    """What an alert did: the new value, and the decision for each subscriber."""
 
     state: CaseOutbox
     queued: tuple[tuple[str, Item], ...]
+    """Subscriber and item, wherever the alert is in a queue now: its record and its body are to be written."""
     decisions: tuple[Decision, ...]
-
-    @property
-    def needs_body(self) -> bool:
-        """Return whether the alert's body must lie in the table."""
-        return any(decision.queues or decision.dedup is DedupReason.QUEUED for decision in self.decisions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +65,9 @@ def offer(
         if decision.queues:
             lanes[subscriber.name], item = _enqueue(lane or Lane(), alert, now, source_ts_ms)
             queued.append((subscriber.name, item))
-    changed = replace(state, lanes=lanes) if queued else state
-    return Offered(changed, tuple(queued), tuple(decisions))
+        elif lane is not None and decision.dedup is DedupReason.QUEUED:
+            queued += [(subscriber.name, item) for item in lane.queue if item.alert_id == alert.alert_id]
+    return Offered(replace(state, lanes=lanes), tuple(queued), tuple(decisions))
 
 
 def _enqueue(lane: Lane, alert: Alert, now: int, source_ts_ms: int | None) -> tuple[Lane, Item]:

@@ -180,3 +180,7 @@ def _show_counts(report: Report, *, dry: bool, to_stderr: bool) -> None:
         say(f"  {kind}: {count}")
     if report.columns_not_read:
         say(f"columns that the mapping does not read: {', '.join(report.columns_not_read)}")
+
+
+app = typer.Typer()
+app.command()(import_events)

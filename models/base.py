@@ -54,13 +54,8 @@ def _checked_time(value: object) -> object:
     return value
 
 
-def _checked_id(value: object) -> object:
-    if isinstance(value, str) and (not value.strip() or not value.isprintable()):
-        raise ValueError("an id is printable text")
-    return value
-
-
-Identifier = Annotated[str, BeforeValidator(_checked_id), Field(min_length=1, max_length=128)]
+# Printable text that does not begin with a space.
+Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\p{C}\s][^\p{C}]*$")]
 Time = Annotated[str, BeforeValidator(_checked_time), Field(json_schema_extra={"format": "date-time"}, max_length=40)]
 ShortText = Annotated[str, Field(max_length=1_000)]
 LongText = Annotated[str, Field(max_length=200_000)]

@@ -5,8 +5,7 @@ are a function of the claims that stand.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -20,17 +19,16 @@ MAX_COMPLAINTS = 200
 Edges = dict[str, dict[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class CitizenState:
+class CitizenState(NamedTuple):
     """What is known of one citizen's complaints."""
 
     citizen: str
     version: int = 0
-    claims: dict[str, tuple[int, tuple[Complaint, ...]]] = field(default_factory=dict)
+    claims: dict[str, tuple[int, tuple[Complaint, ...]]] = {}  # noqa: RUF012
     """by lineage: the claim's version and its complaints"""
-    same: Edges = field(default_factory=dict)
+    same: Edges = {}  # noqa: RUF012
     """for each complaint's ticket: the tickets about the same matter, and why"""
-    told: dict[str, tuple[int, tuple[RepeatedComplaint, ...]]] = field(default_factory=dict)
+    told: dict[str, tuple[int, tuple[RepeatedComplaint, ...]]] = {}  # noqa: RUF012
     """by lineage: the count and the complaints that it was last told"""
     truncated: bool = False
 
@@ -58,7 +56,7 @@ def on_claim(
             told[root] = (count, found)
             messages.append(RepeatMessage(root, state.citizen, Repeat(version, count, found)))
     told = {root: what for root, what in told.items() if root in claims}
-    after = replace(state, version=version, claims=claims, same=same, told=told, truncated=state.truncated or truncated)
+    after = state._replace(version=version, claims=claims, same=same, told=told, truncated=state.truncated or truncated)
     return after, messages
 
 

@@ -10,12 +10,14 @@ from functools import lru_cache
 
 import cel
 
-from rules.facts import BY_PATH, NEUTRAL, as_tree
+from rules.facts import BY_PATH, NEUTRAL, Values, as_tree
 
 _PATH = re.compile(r"\b([a-z_]+)\.([a-z_]+)\b(?!\s*\()")
 _NAME = re.compile(r"\b([A-Za-z_][A-Za-z0-9_]*)\b")
+_ONES: Values = tuple("x" if isinstance(value, str) else type(value)(1) for value in NEUTRAL)
 _STRING = re.compile(r"'[^']*'|\"[^\"]*\"")
-_COMPARISON = r"{path}\s*(>=|>)\s*(\d+)\b"
+_COMPARISON = r"(?:^|\(|\?|:|&&|\|\|)\s*{path}\s*(>=|>)\s*(\d+)\s*(?=$|\)|\?|:|&&|\|\|)"
+_UNSAFE = re.compile(r"[*/%{}]|[\w)\]'\"]\s*(?<!\bin)(?<!\bin )\[|\d{10}")
 
 
 class ConditionError(ValueError):
@@ -50,14 +52,37 @@ def compile_condition(source: str) -> Condition:
         raise ConditionError(f"unknown name {stray[0]!r}: conditions read facts, numbers, true and false")
     if not paths:
         raise ConditionError("reads no fact")
-    try:
-        program = cel.compile(source)
-        result = program.execute(cel.Context(as_tree(NEUTRAL)))
-    except (ValueError, RuntimeError, TypeError, KeyError) as error:
-        raise ConditionError(f"is no CEL condition: {str(error).splitlines()[0][:200]}") from None
-    if not isinstance(result, bool):
-        raise ConditionError("gives no yes or no")
+    if _UNSAFE.search(bare):
+        raise ConditionError("may only compare, add and subtract: no * / %, no maps or indexes, numbers to nine digits")
+    program = _parse(source)
+    # What goes wrong only once the other side of && or || lets it through would stop the service then: try each term.
+    for part in (program, *(_parse(term) for term in terms(source) if _stands_alone(term))):
+        for values in (NEUTRAL, _ONES):
+            if not isinstance(_try(part, values), bool):
+                raise ConditionError("gives no yes or no")
     return Condition(source, program, paths, _thresholds(bare, paths))
+
+
+def _parse(source: str) -> cel.Program:
+    try:
+        return cel.compile(source)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ConditionError(f"is no CEL condition: {str(error).splitlines()[0][:200]}") from None
+
+
+def _stands_alone(term: str) -> bool:
+    try:
+        cel.compile(term)
+    except (ValueError, RuntimeError, TypeError):
+        return False
+    return True
+
+
+def _try(program: cel.Program, values: Values) -> object:
+    try:
+        return program.execute(cel.Context(as_tree(values)))
+    except (ValueError, RuntimeError, TypeError, LookupError, ArithmeticError) as error:
+        raise ConditionError(f"cannot be evaluated: {str(error).splitlines()[0][:200]}") from None
 
 
 def _thresholds(source: str, paths: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
@@ -73,9 +98,19 @@ def _thresholds(source: str, paths: tuple[str, ...]) -> tuple[tuple[str, int], .
     return tuple(found)
 
 
+def parts(condition: Condition) -> tuple[Condition, ...]:
+    """Return the condition's terms, each compiled; the condition itself where one of them does not stand alone."""
+    try:
+        return tuple(compile_condition(term) for term in terms(condition.source))
+    except ConditionError:
+        return (condition,)
+
+
 def terms(source: str) -> list[str]:
-    """Return the smallest parts that && and || join, in the order they stand."""
-    parts: list[str] = []
+    """Return the smallest parts that && and || join, in the order they stand; of a choice (`a ? b : c`) the whole."""
+    if "?" in source:
+        return [source.strip()]
+    found: list[str] = []
     for piece in re.split(r"&&|\|\|", source):
         part = piece.strip()
         while part.count("(") > part.count(")") and part.startswith("("):
@@ -84,5 +119,5 @@ def terms(source: str) -> list[str]:
             part = part[:-1].strip()
         while part.startswith("(") and part.endswith(")"):
             part = part[1:-1].strip()
-        parts.append(part)
-    return parts
+        found.append(part)
+    return found

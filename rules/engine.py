@@ -7,6 +7,7 @@ import cel
 
 from models.base import Level
 from rules.facts import BY_PATH, INDEX, NEUTRAL, Values, as_tree
+from rules.fold import Histories
 from rules.pack import Pack, Rule, RuleCase
 
 Levels = tuple[Level | None, ...]
@@ -23,6 +24,7 @@ class Engine:
         self.rules = pack.active
         self.thresholds = pack.thresholds
         self._on_calendar = tuple(any(BY_PATH[path].work_days for path in rule.paths) for rule in self.rules)
+        self.histories = Histories()
         self.levels = lru_cache(maxsize=_MEMO_SIZE)(self._levels)
 
     def _levels(self, values: Values) -> Levels:

@@ -38,6 +38,17 @@ def _by_seq(event: Event) -> tuple[int, int, str]:
     return (event.seq or 0, event.at, event.event_id)
 
 
+def with_event(events: tuple[Event, ...], event: Event) -> tuple[Event, ...]:
+    """Return a ticket's events, which are in fold order, with one more in its place."""
+    if event.seq is None and (not events or by_time(events[-1]) <= by_time(event)) and not _numbered(events):
+        return (*events, event)
+    return tuple(in_fold_order([*events, event]))
+
+
+def _numbered(events: tuple[Event, ...]) -> bool:
+    return bool(events) and all(event.seq is not None for event in events)
+
+
 def in_fold_order(events: list[Event]) -> list[Event]:
     """Return the events as they are folded: by `seq` where every event of a single ticket has one, else by time and id."""
     numbered = bool(events) and all(event.seq is not None for event in events)

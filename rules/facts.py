@@ -13,19 +13,23 @@ from rules import deadlines, waiting
 from rules.calendar import add_work_days
 from rules.event import Event
 from rules.fold import UNCLEAR_CODES
-from rules.history import Deadline, Lineage, Return, Visit
+from rules.history import Deadline, Holding, Lineage, Return, Visit
 from rules.repeats import Repeat, counts_as_complaint
 
 Value = int | bool | str
 Values = tuple[Value, ...]
 
 
-class View(NamedTuple):
+class View:
     """What facts are computed from: the history, the repeat facts from the citizens' tables, and the instant."""
 
-    lineage: Lineage
-    repeats: Mapping[str, Repeat]
-    now: int
+    __slots__ = ("lineage", "now", "reached", "repeats")
+
+    def __init__(self, lineage: Lineage, repeats: Mapping[str, Repeat], now: int) -> None:
+        self.lineage = lineage
+        self.repeats = repeats
+        self.now = now
+        self.reached = [(deadline, deadlines.reached(deadline, now)) for deadline in lineage.deadlines]
 
 
 class Cause(NamedTuple):
@@ -54,6 +58,8 @@ class Fact:
     """the events that bear the value out"""
     altered: Events = _no_events
     """further events that may have taken something off it"""
+    of: str | None = None
+    """the piece of history without which the value is neutral"""
     clock: bool = False
     """it changes as time passes"""
     work_days: bool = False
@@ -120,7 +126,7 @@ def _repeat_causes(view: View, _: int) -> Iterable[Cause]:
 
 
 def _deadline_events(view: View) -> list[Event]:
-    return [deadline.event for deadline in view.lineage.deadlines if deadlines.reached(deadline, view.now).near]
+    return [deadline.event for deadline, found in view.reached if found.near]
 
 
 def _deadline_ends(view: View) -> list[Event]:
@@ -133,21 +139,19 @@ def _at_deadline(deadline: Deadline, instant: int) -> Cause:
 
 
 def _near_causes(view: View, _: int) -> Iterable[Cause]:
-    for deadline in view.lineage.deadlines:
-        if deadlines.reached(deadline, view.now).near:
+    for deadline, found in view.reached:
+        if found.near:
             yield _at_deadline(deadline, deadlines.near_at(deadline))
 
 
 def _overdue_causes(view: View, _: int) -> Iterable[Cause]:
-    for deadline in view.lineage.deadlines:
-        found = deadlines.reached(deadline, view.now)
+    for deadline, found in view.reached:
         if found.overdue:
             yield _at_deadline(deadline, found.overdue_since)
 
 
 def _work_day_causes(view: View, days: int) -> Iterable[Cause]:
-    for deadline in view.lineage.deadlines:
-        found = deadlines.reached(deadline, view.now)
+    for deadline, found in view.reached:
         if found.overdue and found.work_days >= days:
             yield _at_deadline(deadline, add_work_days(found.overdue_since, days)[0])
 
@@ -179,14 +183,18 @@ def _longest_holding(view: View) -> int:
 
 
 def _incomplete_calendar(view: View) -> bool:
-    return any(deadlines.reached(deadline, view.now).incomplete for deadline in view.lineage.deadlines)
+    return any(found.incomplete for _, found in view.reached)
+
+
+def _event_of(one: Event | Visit | Holding) -> Event:
+    return one if isinstance(one, Event) else one.event if isinstance(one, Visit) else one.since
 
 
 def _count(name: str, path: str, doc: str) -> Fact:
     def events(view: View) -> list[Event]:
-        return list(getattr(view.lineage, name))
+        return [_event_of(one) for one in getattr(view.lineage, name)]
 
-    return Fact(path, "int", doc, lambda view: len(getattr(view.lineage, name)), events)
+    return Fact(path, "int", doc, lambda view: len(getattr(view.lineage, name)), events, of=name)
 
 
 FACTS: tuple[Fact, ...] = (
@@ -197,6 +205,7 @@ FACTS: tuple[Fact, ...] = (
         lambda view: len(_counted(view)),
         lambda view: _asked(_counted(view)),
         lambda view: view.lineage.denials,
+        of="returns",
     ),
     Fact(
         "returns.units",
@@ -205,6 +214,7 @@ FACTS: tuple[Fact, ...] = (
         lambda view: len({one.unit for one in _counted(view)}),
         lambda view: _asked(_counted(view)),
         lambda view: view.lineage.denials,
+        of="returns",
     ),
     Fact(
         "returns.approved",
@@ -212,6 +222,7 @@ FACTS: tuple[Fact, ...] = (
         "returns that were approved: the dispatch itself was wrong (派单差错)",
         lambda view: sum(one.decision is not None and not one.denied for one in view.lineage.returns),
         lambda view: [one.decision for one in view.lineage.returns if one.decision and not one.denied],
+        of="returns",
     ),
     _count("denials", "returns.denied", "returns that were denied (退单驳回)"),
     Fact(
@@ -221,6 +232,7 @@ FACTS: tuple[Fact, ...] = (
         lambda view: sum(one.event.data.get("code") in UNCLEAR_CODES for one in _counted(view)),
         lambda view: [one.event for one in _counted(view) if one.event.data.get("code") in UNCLEAR_CODES],
         lambda view: view.lineage.denials,
+        of="returns",
     ),
     Fact(
         "returns.again_after_denial",
@@ -229,6 +241,7 @@ FACTS: tuple[Fact, ...] = (
         lambda view: sum(one.after_denial for one in view.lineage.returns),
         lambda view: _asked(one for one in view.lineage.returns if one.after_denial),
         lambda view: view.lineage.denials,
+        of="returns",
     ),
     Fact(
         "returns.after_designation",
@@ -239,6 +252,7 @@ FACTS: tuple[Fact, ...] = (
             *view.lineage.designations,
             *_asked(one for one in view.lineage.returns if one.after_designation),
         ],
+        of="returns",
     ),
     _count("ping_pong", "returns.ping_pong", "dispatches back to a unit that had returned the ticket before (A→B→A)"),
     Fact(
@@ -247,6 +261,7 @@ FACTS: tuple[Fact, ...] = (
         "of contact, site check and evidence, how many the worst return was said to lack; what was not said is unknown, never missing",
         lambda view: max((one.missing for one in view.lineage.returns), default=0),
         lambda view: _asked(_blind(view, max((one.missing for one in view.lineage.returns), default=1) or 1)),
+        of="returns",
     ),
     Fact(
         "blind.owned_missing_items",
@@ -255,6 +270,7 @@ FACTS: tuple[Fact, ...] = (
         lambda view: max((one.missing for one in _owned(view)), default=0),
         _owned_events,
         lambda view: view.lineage.designations,
+        of="returns",
     ),
     Fact(
         "blind.returns",
@@ -262,6 +278,7 @@ FACTS: tuple[Fact, ...] = (
         "returns said to lack all three (盲退)",
         lambda view: len(_blind(view, 3)),
         lambda view: _asked(_blind(view, 3)),
+        of="returns",
     ),
     _count("designations", "designations.count", "designations of the responsible unit (指定承办)"),
     _count("extensions", "extensions.approved", "approved extensions (延期)"),
@@ -275,6 +292,7 @@ FACTS: tuple[Fact, ...] = (
         "visits whose result is dissatisfied or very dissatisfied; the attitude alone does not count",
         lambda view: len(_dissatisfied(view)),
         lambda view: _visited(_dissatisfied(view)),
+        of="visits",
     ),
     Fact(
         "visits.complaining",
@@ -283,6 +301,7 @@ FACTS: tuple[Fact, ...] = (
         lambda view: len(_complaining(view)),
         lambda view: _visited(_complaining(view)),
         _unreasonable,
+        of="visits",
     ),
     Fact(
         "visits.complaining_after_redo",
@@ -291,6 +310,7 @@ FACTS: tuple[Fact, ...] = (
         lambda view: len(_complaining(view, after_redo=True)),
         lambda view: [*view.lineage.redos[:1], *_visited(_complaining(view, after_redo=True))],
         _unreasonable,
+        of="visits",
     ),
     _count(
         "rating_changes",
@@ -327,32 +347,35 @@ FACTS: tuple[Fact, ...] = (
         "due.near",
         "bool",
         "a time limit is near: a fifth of its time left or one day, whichever is later; or it has passed",
-        lambda view: any(deadlines.reached(one, view.now).near for one in view.lineage.deadlines),
+        lambda view: any(found.near for _, found in view.reached),
         _deadline_events,
         _deadline_ends,
         clock=True,
         causes=_near_causes,
+        of="deadlines",
     ),
     Fact(
         "due.overdue",
         "bool",
         "a time limit has passed, or had passed when it ended (超期)",
-        lambda view: any(deadlines.reached(one, view.now).overdue for one in view.lineage.deadlines),
+        lambda view: any(found.overdue for _, found in view.reached),
         _deadline_events,
         _deadline_ends,
         clock=True,
         causes=_overdue_causes,
+        of="deadlines",
     ),
     Fact(
         "due.overdue_work_days",
         "int",
         "whole work days by which the worst time limit has been passed, each ending at the due time of day",
-        lambda view: max((deadlines.reached(one, view.now).work_days for one in view.lineage.deadlines), default=0),
+        lambda view: max((found.work_days for _, found in view.reached), default=0),
         _deadline_events,
         _deadline_ends,
         clock=True,
         work_days=True,
         causes=_work_day_causes,
+        of="deadlines",
     ),
     Fact(
         "due.limits",
@@ -360,12 +383,14 @@ FACTS: tuple[Fact, ...] = (
         "time limits laid on the ticket: lead dispatches, redos and rejected reviews with a limit",
         lambda view: len(view.lineage.deadlines),
         lambda view: [deadline.event for deadline in view.lineage.deadlines],
+        of="deadlines",
     ),
     Fact(
         "calendar.incomplete",
         "bool",
         "a work day was counted that has not been announced yet",
         _incomplete_calendar,
+        of="deadlines",
     ),
     Fact(
         "holding.longest_days",
@@ -391,14 +416,29 @@ FACTS: tuple[Fact, ...] = (
 
 BY_PATH: dict[str, Fact] = {fact.path: fact for fact in FACTS}
 INDEX: dict[str, int] = {fact.path: index for index, fact in enumerate(FACTS)}
-_COMPUTE = tuple(fact.value for fact in FACTS)
 _SPLIT = tuple(tuple(fact.path.split(".", 1)) for fact in FACTS)
 NEUTRAL: Values = tuple({"int": 0, "bool": False, "string": ""}[fact.kind] for fact in FACTS)  # type: ignore[misc]
 
 
+_ALWAYS = tuple((index, fact.value) for index, fact in enumerate(FACTS) if fact.of is None)
+_WHERE = tuple(
+    (name, tuple((index, fact.value) for index, fact in enumerate(FACTS) if fact.of == name))
+    for name in dict.fromkeys(fact.of for fact in FACTS)
+    if name is not None
+)
+
+
 def compute(view: View) -> Values:
     """Return the value of every fact, in the order of FACTS."""
-    return tuple([value(view) for value in _COMPUTE])
+    values = list(NEUTRAL)
+    for index, value in _ALWAYS:
+        values[index] = value(view)
+    lineage = view.lineage
+    for name, facts in _WHERE:
+        if getattr(lineage, name):
+            for index, value in facts:
+                values[index] = value(view)
+    return tuple(values)
 
 
 def as_tree(values: Values) -> dict[str, dict[str, Value]]:

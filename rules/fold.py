@@ -4,6 +4,7 @@ It is a function of the events alone, so any arrival order gives the same end. E
 means is said there. Of a voided ticket nothing counts; a merged child's events count as its root's.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from models.ticket_event import EventType as E
@@ -17,18 +18,66 @@ UNCLEAR_CODES = frozenset({"R3", "R4"})
 _AMENDABLE = ("citizens", "request_type", "urgency", "category", "place", "title", "content", "title_asks")
 
 
-def fold(root: str, events: Iterable[Event]) -> Lineage:
-    """Return the history that the events tell; `root` names the ticket whose case it is."""
-    ordered = in_fold_order(list(events))
-    lineage = Lineage(root, ordered)
-    for event in ordered:
-        ticket = lineage.tickets.get(event.ticket_id)
+def fold(root: str, events: Iterable[Event], *, ordered: bool = False) -> Lineage:
+    """Return the history that the events tell; `root` names the ticket whose case it is, `ordered` that they are in fold order."""
+    story = list(events) if ordered else in_fold_order(list(events))
+    lineage = Lineage(root, story)
+    tickets = lineage.tickets
+    for event in story:
+        ticket = tickets.get(event.ticket_id)
         if ticket is None:
-            ticket = lineage.tickets[event.ticket_id] = Ticket(event.ticket_id)
+            ticket = tickets[event.ticket_id] = Ticket(event.ticket_id)
         if event.type == E.VOIDED and ticket.voided is None:
             ticket.voided = event
-    for event in ordered:
-        _apply(lineage, lineage.tickets[event.ticket_id], event)
+    for event in story:
+        _apply(lineage, tickets[event.ticket_id], event)
+    return lineage
+
+
+class Histories:
+    """Remembers the histories of tickets lately folded, so that one more event costs one step and not a fold from the start.
+
+    What it returns is changed by the next call for the same ticket: look at it and let it go.
+    """
+
+    def __init__(self, size: int = 4_096) -> None:
+        self._size = size
+        self._known: OrderedDict[str, tuple[tuple[Event, ...], Lineage]] = OrderedDict()
+
+    def fold(self, root: str, events: tuple[Event, ...]) -> Lineage:
+        """Return the history that a single ticket's events, which are in fold order, tell."""
+        known = self._known.pop(root, None)
+        lineage = _continued(known, events) if known is not None else None
+        if lineage is None:
+            lineage = fold(root, events, ordered=True)
+        self._known[root] = (events, lineage)
+        if len(self._known) > self._size:
+            self._known.popitem(last=False)
+        return lineage
+
+    def is_without_effect(self, root: str, events: tuple[Event, ...]) -> bool:
+        """Tell whether the last of the events leaves every fact as it is: no step, and foreseen. Only where the history before is remembered."""
+        known = self._known.get(root)
+        if known is None or events[-1].type in _STEPS or not _is_next(known[0], events):
+            return False
+        ticket = known[1].tickets[events[-1].ticket_id]
+        return next_state(ticket.state, events[-1].type)[1] and not events[-1].test
+
+
+def _is_next(before: tuple[Event, ...], events: tuple[Event, ...]) -> bool:
+    """Tell whether the events are the very same ones and one more at the end."""
+    return len(events) == len(before) + 1 and bool(before) and events[-2] is before[-1]
+
+
+def _continued(known: tuple[tuple[Event, ...], Lineage], events: tuple[Event, ...]) -> Lineage | None:
+    before, lineage = known
+    if events is before:
+        return lineage
+    if not _is_next(before, events) or events[-1].type == E.VOIDED:
+        return None  # a voided ticket's history is another from the start
+    event = events[-1]
+    lineage.events.append(event)
+    _apply(lineage, lineage.tickets[event.ticket_id], event)
     return lineage
 
 
@@ -42,6 +91,8 @@ def _apply(lineage: Lineage, ticket: Ticket, event: Event) -> None:
         return
     step = _STEPS.get(event.type)
     if step is not None:
+        if event.type in _CHANGES_CLAIMS or event.test:
+            lineage.claimed = None
         step(lineage, ticket, event)
 
 
@@ -100,7 +151,8 @@ def _return_requested(lineage: Lineage, ticket: Ticket, event: Event) -> None:
             event.unit,
             missing=sum(data.get(item) is False for item in ("contacted", "site_checked", "evidence")),
             after_designation=designated is not None and event.unit == designated,
-            after_denial=any(denial.unit == event.unit for denial in lineage.denials),
+            after_denial=any(denial.unit == event.unit for denial in lineage.denials)
+            or any(one.denied and one.unit == event.unit for one in lineage.returns),
         )
     )
     _end_deadlines(lineage, Ending(event, event.unit, lineage.returns[-1]))
@@ -286,6 +338,11 @@ def _append_to(name: str) -> Callable[[Lineage, Ticket, Event], None]:
 
     return append
 
+
+# What decides whether and as what a ticket counts as a complaint.
+_CHANGES_CLAIMS = frozenset(
+    {E.REGISTERED, E.AMENDED, E.LINKED, E.WITHDRAWN, E.MERGED, E.RESOLVED, E.REVIEW_REJECTED, E.VISITED, E.ARCHIVED}
+)
 
 _STEPS: dict[str, Callable[[Lineage, Ticket, Event], None]] = {
     E.REGISTERED: _registered,

@@ -123,6 +123,8 @@ class Lineage:
     suspensions: list[Event] = field(default_factory=list)
     ping_pong: list[Event] = field(default_factory=list)
     unit_names: dict[str, str] = field(default_factory=dict)
+    claimed: dict[str, str] | None = None
+    """the digests of what is claimed of citizens' tables, while no event has changed that"""
 
     @property
     def voided(self) -> Event | None:

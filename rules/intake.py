@@ -26,7 +26,7 @@ from models.ticket_event import (
 from models.times import DAY, HOUR, MINUTE, parse_instant
 from rules.calendar import add_work_days
 from rules.event import Event
-from rules.masking import mask
+from rules.masking import mask, mask_label
 from rules.pseudonym import PseudonymKey, citizen_keys
 from rules.sketch import pack_sketch, sketch_of
 
@@ -41,9 +41,9 @@ def to_event(event: TicketEvent, keys: Sequence[PseudonymKey]) -> Event:
     data = _DATA[type(event)](event, at, keys) if type(event) in _DATA else {}
     unit = getattr(event, "unit_id", None)
     unit_name = getattr(event, "unit_name", None)
-    unit_name = mask(unit_name) if unit_name else None
+    unit_name = mask_label(unit_name) if unit_name else None
     # Two bodies under one id are told apart by what was said, not by how the time was written or which secret is in use.
-    body = event.model_dump_json(exclude=_NOT_THE_BODY)
+    body = event.__pydantic_serializer__.to_json(event, exclude=_NOT_THE_BODY)
     return Event(
         event.event_id,
         event.ticket_id,
@@ -54,7 +54,7 @@ def to_event(event: TicketEvent, keys: Sequence[PseudonymKey]) -> Event:
         unit_name,
         bool(event.backfill),
         bool(event.test),
-        hashlib.blake2b(f"{at}{body}".encode(), digest_size=8).hexdigest(),
+        hashlib.blake2b(body, digest_size=8, key=str(at).encode()).hexdigest(),
         data,
     )
 
@@ -77,7 +77,7 @@ def registered_fields(fields: RegisteredFields, keys: Sequence[PseudonymKey]) ->
         if (value := getattr(fields, name)) is not None:
             kept[name] = value
     if fields.category is not None:
-        kept["category"] = [mask(level, names) for level in fields.category]
+        kept["category"] = [_label(level, names) for level in fields.category]
     if fields.place is not None:
         kept["place"] = _place(fields, names)
     if fields.target is not None and fields.target.unit_id is not None:
@@ -90,6 +90,10 @@ def registered_fields(fields: RegisteredFields, keys: Sequence[PseudonymKey]) ->
     if content is not None:
         kept["content"] = pack_sketch(sketch_of(mask(content, names)))
     return kept
+
+
+def _label(text: str, names: list[str]) -> str:
+    return mask(text, names) if names else mask_label(text)
 
 
 def _place(fields: RegisteredFields, names: list[str]) -> dict[str, str]:

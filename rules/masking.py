@@ -8,6 +8,7 @@ weights 7 9 10 5 8 4 2 1 6 3 7 9 10 5 8 4 2, mod 11) or a birth date in the righ
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 PHONE_MASK = "〔电话〕"
 ID_MASK = "〔证件号〕"
@@ -61,12 +62,18 @@ def mask(text: str, names: Iterable[str] = ()) -> str:
     return text
 
 
-def fold_digits(text: str) -> tuple[str, list[int]]:
+@lru_cache(maxsize=50_000)
+def mask_label(text: str) -> str:
+    """Return `mask` of a short text that comes again and again: a unit's name, a place, a category."""
+    return mask(text)
+
+
+def fold_digits(text: str, *, numerals: bool = True) -> tuple[str, list[int]]:
     """Return the text with disguised digits made plain, and for each character of it the offset in the original."""
     folded: list[str] = []
     offsets: list[int] = []
     for offset, character in enumerate(text):
-        plain = _NUMERALS.get(character)
+        plain = _NUMERALS.get(character) if numerals else None
         if plain is None:
             plain = character if character.isascii() else unicodedata.normalize("NFKC", character)
             if not character.isascii() and unicodedata.category(character) in ("Cf", "Mn", "Me"):
@@ -78,7 +85,13 @@ def fold_digits(text: str) -> tuple[str, list[int]]:
 
 
 def _mask_numbers(text: str) -> str:
-    folded, offsets = fold_digits(text)
+    # First with Chinese numerals as words: in 张三199… and …1234一直占线 they are no part of the number beside them.
+    for numerals in (False, True):
+        text = _mask_folded(text, *fold_digits(text, numerals=numerals))
+    return text
+
+
+def _mask_folded(text: str, folded: str, offsets: list[int]) -> str:
     spans: list[tuple[int, int, str]] = []
     for pattern, name, holds in (
         (_ID18, ID_MASK, _is_id_number),

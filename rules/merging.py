@@ -7,7 +7,7 @@ the circle sees all of them and comes to the same answer.
 from collections.abc import Iterable
 
 from models.ticket_event import EventType as E
-from rules.event import Event, by_time, in_fold_order
+from rules.event import Event, by_time
 from rules.state import TicketState
 
 
@@ -31,7 +31,7 @@ def _merges(events: Iterable[Event]) -> dict[str, Event]:
 
 def own_merge(state: TicketState) -> tuple[Event | None, list[Event]]:
     """Return the merge that takes this ticket into another, if one stands; and this ticket's merges that are refused."""
-    own = [event for event in in_fold_order(list(state.events)) if event.type == E.MERGED]
+    own = [event for event in state.events if event.type == E.MERGED]
     if not own:
         return None, []
     refused = [event for event in own if event.data["into"] == state.ticket_id]

@@ -43,6 +43,10 @@ class RuleFile(Contract):
     basis: Annotated[str, Field(min_length=1, description="the law or practice it rests on")]
     levels: dict[Literal["blue", "yellow", "red"], str]
     headline: str
+    headlines: Annotated[
+        dict[Literal["blue", "yellow", "red"], str],
+        Field(description="words of a level where `headline` does not fit it"),
+    ] = Field(default_factory=dict)
     accused: Literal[
         "returning", "blind", "repeated_return", "overdue", "extended", "redone", "visited", "lead", "none"
     ]
@@ -68,6 +72,7 @@ class Rule:
     family: Family
     basis: str
     headline: str
+    headlines: Mapping[str, str]
     accused: str
     runbook: str
     conditions: Mapping[Level, Condition]
@@ -142,9 +147,7 @@ def _load_rule(document: Document, path: Path) -> Rule:
                 conditions[level] = compile_condition(file.levels[level.value])
             except ConditionError as error:
                 raise document.error(("levels", level.value), f"{level.value}: {error}") from None
-    for placeholder in _PLACEHOLDER.findall(file.headline):
-        if placeholder not in BY_PATH:
-            raise document.error(("headline",), f"unknown fact {placeholder!r} in the headline")
+    _check_words(file, document)
     _check_cases(file, document)
     return Rule(
         file.id,
@@ -154,11 +157,24 @@ def _load_rule(document: Document, path: Path) -> Rule:
         Family(file.family),
         file.basis,
         file.headline,
+        file.headlines,
         file.accused,
         file.runbook,
         conditions,
         tuple(file.cases),
     )
+
+
+def _check_words(file: RuleFile, document: Document) -> None:
+    for path, words in (
+        (("headline",), file.headline),
+        *((("headlines", level), words) for level, words in file.headlines.items()),
+    ):
+        for placeholder in _PLACEHOLDER.findall(words):
+            if placeholder not in BY_PATH:
+                raise document.error(path, f"unknown fact {placeholder!r} in the headline")
+        if "疑似" not in words:
+            raise document.error(path, "the headline must say 疑似: a warning is not a finding")
 
 
 def _check_cases(file: RuleFile, document: Document) -> None:

@@ -63,6 +63,22 @@ def counts_as_complaint(ticket: Ticket) -> bool:
     return ticket.request_type != "praise" and not is_status_enquiry(ticket)
 
 
+def what_is_claimed(ticket: Ticket) -> tuple[object, ...]:
+    """Return everything that a ticket's complaint is made from: while it is equal, the complaint is."""
+    assert ticket.registered is not None
+    first = ticket.registered
+    return (
+        ticket.ticket_id,
+        first.event_id,
+        first.at,
+        ticket.category,
+        ticket.place,
+        ticket.title,
+        ticket.content,
+        ticket.links,
+    )
+
+
 def complaint_of(ticket: Ticket, *, test: bool) -> Complaint:
     """Return the ticket's complaint as the citizens' table needs it."""
     assert ticket.registered is not None

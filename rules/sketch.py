@@ -8,7 +8,8 @@ import base64
 import re
 import struct
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import islice
+from operator import add
 
 SKETCH_SIZE = 128
 
@@ -22,14 +23,26 @@ def sketch_of(text: str) -> Sketch:
     """Return the sketch of a text, its punctuation and spaces left out."""
     plain = _NOISE.sub("", text.lower())
     if len(plain) < 2:
-        return (_hash(plain, ""),) if plain else ()
-    codes = [ord(character) for character in plain]
-    hashes = {_mix(first * 0x10FFFF + second) for first, second in pairwise(codes)}
-    return tuple(sorted(hashes)[:SKETCH_SIZE])
+        return (_BIGRAMS[plain],) if plain else ()
+    bigrams = set(map(add, plain, islice(plain, 1, None)))
+    if len(_BIGRAMS) > _MEMO_SIZE:
+        _BIGRAMS.clear()
+    return tuple(sorted({_BIGRAMS[bigram] for bigram in bigrams})[:SKETCH_SIZE])
 
 
-def _hash(first: str, second: str) -> int:
-    return _mix(ord(first) * 0x10FFFF + (ord(second) if second else 0))
+class _Hashes(dict[str, int]):
+    """Hashes of bigrams, computed once: a language has few that are common."""
+
+    def __missing__(self, bigram: str) -> int:
+        number = 0
+        for character in bigram:
+            number = number * 0x10FFFF + ord(character)
+        number = self[bigram] = _mix(number & _MASK32)
+        return number
+
+
+_BIGRAMS = _Hashes()
+_MEMO_SIZE = 200_000
 
 
 def _mix(number: int) -> int:

@@ -1,6 +1,6 @@
 """The state of one ticket: its events, what it was told, what it has said. Frozen; a step makes a new one."""
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import orjson
 
@@ -13,18 +13,17 @@ from rules.warnings import Standing
 MAX_EVENTS = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class TicketState:
+class TicketState(NamedTuple):
     """Everything the service knows of one ticket. Of a merged child the root knows it too, and speaks for both."""
 
     ticket_id: str
     events: Events = ()
     """its own events"""
-    members: dict[str, tuple[int, Events]] = field(default_factory=dict)
+    members: dict[str, tuple[int, Events]] = {}  # noqa: RUF012
     """by merged child: the version of what it forwarded, and its events"""
-    repeats: dict[str, Repeat] = field(default_factory=dict)
+    repeats: dict[str, Repeat] = {}  # noqa: RUF012
     """by citizen: what that citizen's table found"""
-    standings: dict[str, Standing] = field(default_factory=dict)
+    standings: dict[str, Standing] = {}  # noqa: RUF012
     """by rule: the last version of its warning"""
     sequence: int = 0
     clock: int = 0
@@ -33,7 +32,7 @@ class TicketState:
     """the next instant at which time alone may change a level"""
     told: int = 0
     """versions of claims and forwards told so far"""
-    claims: dict[str, str] = field(default_factory=dict)
+    claims: dict[str, str] = {}  # noqa: RUF012
     """by citizen: the digest of what was claimed last"""
     forwarded: tuple[str, str] | None = None
     """the root that was told last, and the digest of what it was told"""

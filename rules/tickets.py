@@ -12,14 +12,15 @@ from typing import NamedTuple
 import orjson
 
 from models.alert import Alert
+from models.ticket_event import EventType as E
 from rules.engine import Engine, Levels
-from rules.event import Event, by_time
+from rules.event import Event, by_time, with_event
 from rules.facts import INDEX, Values, View, compute, next_wake
 from rules.fold import fold
-from rules.history import Lineage
+from rules.history import Lineage, Ticket
 from rules.merging import lineage_events, own_merge
 from rules.messages import ClaimMessage, EventMessage, MembersMessage, RepeatMessage
-from rules.repeats import Complaint, complaint_of, counts_as_complaint
+from rules.repeats import complaint_of, counts_as_complaint, what_is_claimed
 from rules.state import MAX_EVENTS, TicketState
 from rules.warnings import Change, Standing, make_alert
 
@@ -78,11 +79,11 @@ def _told(state: TicketState, message: MembersMessage | RepeatMessage) -> Ticket
         known = state.members.get(message.child)
         if known is not None and known[0] >= message.version:
             return None
-        return replace(state, members={**state.members, message.child: (message.version, message.events)})
+        return state._replace(members={**state.members, message.child: (message.version, message.events)})
     told = state.repeats.get(message.citizen)
     if told is not None and told.version >= message.repeat.version:
         return None
-    return replace(state, repeats={**state.repeats, message.citizen: message.repeat})
+    return state._replace(repeats={**state.repeats, message.citizen: message.repeat})
 
 
 def on_event(engine: Engine, state: TicketState, event: Event, clock: int) -> Step:
@@ -93,21 +94,30 @@ def on_event(engine: Engine, state: TicketState, event: Event, clock: int) -> St
             step = on_time(engine, state, clock)
             return Step(step.state, [*alarm, *step.outputs])
     before = on_time(engine, state, event.at - 1)
-    events, truncated = _bounded((*before.state.events, event))
-    grown = replace(before.state, events=events, truncated=state.truncated or truncated)
-    settled = settle(engine, grown, max(grown.clock, event.at))
+    events, truncated = _bounded(with_event(before.state.events, event))
+    grown = before.state._replace(events=events, truncated=state.truncated or truncated)
+    settled = _settle_event(engine, grown, max(grown.clock, event.at))
     after = on_time(engine, settled.state, clock)
     return Step(after.state, before.outputs + settled.outputs + after.outputs)
+
+
+def _settle_event(engine: Engine, state: TicketState, now: int) -> Step:
+    """Settle after one more event; most say that work goes on, change no fact, and leave nothing to judge."""
+    alone = not state.members and state.forwarded is None
+    if alone and engine.histories.is_without_effect(state.ticket_id, state.events):
+        engine.histories.fold(state.ticket_id, state.events)
+        if all(one.held is None for one in state.standings.values()):
+            return Step(state._replace(clock=now), [])
+    return settle(engine, state, now)
 
 
 def _bounded(events: tuple[Event, ...]) -> tuple[tuple[Event, ...], bool]:
     if len(events) <= MAX_EVENTS:
         return events, False
-    ordered = sorted(events, key=by_time)
-    first = next((event for event in ordered if event.type == "registered"), None)
-    kept = ordered[-MAX_EVENTS:]
+    first = next((event for event in events if event.type == E.REGISTERED), None)
+    kept = events[-MAX_EVENTS:]
     # The registration stays: without it nobody would know since when the citizen has waited.
-    return tuple(kept if first is None or first in kept else [first, *kept[1:]]), True
+    return kept if first is None or first in kept else (first, *kept[1:]), True
 
 
 def on_time(engine: Engine, state: TicketState, now: int) -> Step:
@@ -123,7 +133,15 @@ def on_time(engine: Engine, state: TicketState, now: int) -> Step:
 def judge(engine: Engine, state: TicketState, now: int) -> Judged:
     """Return the ticket's history, facts and levels at an instant."""
     merged, _ = own_merge(state)
-    lineage = fold(state.ticket_id, lineage_events(state))
+    return _judged(engine, state, merged, now)
+
+
+def _judged(engine: Engine, state: TicketState, merged: Event | None, now: int) -> Judged:
+    lineage = (
+        engine.histories.fold(state.ticket_id, state.events)
+        if not state.members
+        else fold(state.ticket_id, lineage_events(state))
+    )
     values = compute(View(lineage, state.repeats, now))
     if merged is not None:
         return Judged(lineage, values, (None,) * len(engine.rules), merged)
@@ -132,22 +150,24 @@ def judge(engine: Engine, state: TicketState, now: int) -> Judged:
 
 def settle(engine: Engine, state: TicketState, now: int) -> Step:
     """Judge the ticket at an instant and say what changed."""
-    judged = judge(engine, state, now)
     outputs: list[Output] = []
-    _, refused = own_merge(state)
-    new = [event for event in refused if event.event_id not in state.refused]
-    outputs += [RefusedMerge(event.ticket_id, event.event_id) for event in new]
-    if new:
-        state = replace(state, refused=(*state.refused, *(event.event_id for event in new)))
+    merged, refused = own_merge(state)
+    judged = _judged(engine, state, merged, now)
+    if refused:
+        new = [event for event in refused if event.event_id not in state.refused]
+        outputs += [RefusedMerge(event.ticket_id, event.event_id) for event in new]
+        state = state._replace(refused=(*state.refused, *(event.event_id for event in new)))
     state = _warn(engine, state, judged, now, outputs)
     state = _claim(state, judged, outputs)
     state = _forward(state, judged, outputs)
     due_at = None if judged.merged is not None else next_wake(judged.lineage, engine.thresholds, now)
-    return Step(replace(state, clock=now, due_at=due_at), outputs)
+    return Step(state._replace(clock=now, due_at=due_at), outputs)
 
 
 def _warn(engine: Engine, state: TicketState, judged: Judged, now: int, outputs: list[Output]) -> TicketState:
     standings = state.standings
+    if not standings and not any(judged.levels):
+        return state
     changed = [
         (rule, level)
         for rule, level in zip(engine.rules, judged.levels, strict=True)
@@ -180,7 +200,7 @@ def _warn(engine: Engine, state: TicketState, judged: Judged, now: int, outputs:
         outputs.append(alert)
         held = alert.model_dump_json() if not live and level is not None and rule.status == "stable" else None
         standings[rule.id] = Standing(alert.alert_id, level, held)
-    return replace(state, standings=standings, sequence=sequence)
+    return state._replace(standings=standings, sequence=sequence)
 
 
 def _end_of(judged: Judged) -> tuple[Event | None, str | None]:
@@ -217,22 +237,30 @@ def _flags(state: TicketState, judged: Judged) -> tuple[str, ...]:
 
 def _claim(state: TicketState, judged: Judged, outputs: list[Output]) -> TicketState:
     """Tell each citizen's table which complaints this lineage claims; nothing where that has not changed."""
-    claims: dict[str, list[Complaint]] = {}
+    lineage = judged.lineage
+    if judged.merged is None and lineage.claimed is not None and lineage.claimed == state.claims:
+        return state
+    claimed: dict[str, list[Ticket]] = {}
     if judged.merged is None:
-        test = _is_test(judged.lineage)
-        for ticket in judged.lineage.tickets.values():
+        for ticket in lineage.tickets.values():
             if ticket.citizens and counts_as_complaint(ticket):
                 for citizen in ticket.citizens:
-                    claims.setdefault(citizen, []).append(complaint_of(ticket, test=test))
-    digests = {citizen: _digest(complaints) for citizen, complaints in claims.items()}
+                    claimed.setdefault(citizen, []).append(ticket)
+    test = _is_test(lineage)
+    digests = {
+        citizen: _digest([(test, *what_is_claimed(ticket)) for ticket in tickets])
+        for citizen, tickets in claimed.items()
+    }
+    lineage.claimed = digests
     if digests == state.claims:
         return state
-    told, sent = state.told, dict(digests)
+    told = state.told
     for citizen in sorted(digests.keys() | state.claims.keys()):
         if digests.get(citizen) != state.claims.get(citizen):
             told += 1
-            outputs.append(ClaimMessage(citizen, state.ticket_id, told, tuple(claims.get(citizen, ()))))
-    return replace(state, told=told, claims=sent)
+            complaints = tuple(complaint_of(ticket, test=test) for ticket in claimed.get(citizen, ()))
+            outputs.append(ClaimMessage(citizen, state.ticket_id, told, complaints))
+    return state._replace(told=told, claims=digests)
 
 
 def _digest(what: object) -> str:
@@ -251,7 +279,7 @@ def _forward(state: TicketState, judged: Judged, outputs: list[Output]) -> Ticke
         outputs.append(MembersMessage(before[0], state.ticket_id, told, ()))
         before = None
     if root is None:
-        return replace(state, told=told, forwarded=None)
+        return state._replace(told=told, forwarded=None)
     events = tuple(event for event in sorted(lineage_events(state), key=by_time) if event.ticket_id != root)[
         -MAX_EVENTS:
     ]
@@ -259,4 +287,4 @@ def _forward(state: TicketState, judged: Judged, outputs: list[Output]) -> Ticke
     if before is None or before[1] != digest:
         told += 1
         outputs.append(MembersMessage(root, state.ticket_id, told, events))
-    return replace(state, told=told, forwarded=(root, digest))
+    return state._replace(told=told, forwarded=(root, digest))

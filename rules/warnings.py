@@ -10,8 +10,7 @@ from models.alert import Alert, AlertPlace, Evidence, RuleRef, UnitRef
 from models.base import LEVEL_RANK, Level, Status
 from models.times import format_instant
 from rules.calendar import CALENDAR_VERSION
-from rules.conditions import compile_condition, terms
-from rules.deadlines import reached
+from rules.conditions import parts
 from rules.event import Event
 from rules.facts import BY_PATH, INDEX, Cause, Values, View, as_mapping, as_tree
 from rules.history import Lineage
@@ -125,8 +124,7 @@ def _satisfying(change: Change) -> Iterable[Cause]:
     """Yield the causes of every term of the satisfied condition that holds."""
     assert change.now is not None
     context = cel.Context(as_tree(change.values))
-    for source in terms(change.rule.conditions[change.now].source):
-        term = compile_condition(source)
+    for term in parts(change.rule.conditions[change.now]):
         if not term.holds(context):
             continue
         for path in term.paths:
@@ -188,7 +186,7 @@ def _accused(rule: Rule, view: View) -> set[str]:
         "returning": {one.unit for one in returns if not one.denied},
         "blind": {one.unit for one in returns if one.missing and one.missing == worst},
         "repeated_return": {one.unit for one in returns if one.after_denial or one.after_designation},
-        "overdue": {one.unit for one in lineage.deadlines if reached(one, view.now).near},
+        "overdue": {one.unit for one, found in view.reached if found.near},
         "extended": {event.unit for event in lineage.extensions},
         "redone": {event.unit for event in lineage.redos} or leads,
         "visited": leads,

@@ -24,9 +24,9 @@ from alerting.send import Clock
 from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord
 from models.subscriber import Subscriber
-from streams.batches import each_batch
 from streams.bulk import Record, send_many
 from streams.dispatch_batch import Batch, body_key, case_of
+from streams.dispatch_lanes import Lanes
 from streams.dispatch_sender import Sender, Shell
 from streams.faust_app import die, make_app, producer_of, run_worker
 from streams.metrics_dispatch import DispatchMetrics
@@ -110,21 +110,20 @@ class Dispatch:
                 batch.take_alert(record)
             else:
                 batch.take_outcome(record)
-        producer = producer_of(self.app)
-        await self._produce(producer, batch)
         for key, value in batch.changes():
             if value is None:
                 self.table.delete(partition, key)
             else:
                 self.table.put(partition, key, value)
-        await self.table.flush(partition, producer)
-        self._publish(partition, batch)
-
-    async def _produce(self, producer: Any, batch: Batch) -> None:
         records = [Record(record.key, record.model_dump_json().encode()) for record in batch.deliveries]
-        await send_many(producer, self.topics.deliveries, batch.partition, records)
         refused = [Record(None, record.model_dump_json().encode()) for record in batch.quarantine]
-        await send_many(producer, self.topics.quarantine, batch.partition, refused)
+        producer = producer_of(self.app)
+        await asyncio.gather(
+            self.table.flush(partition, producer),
+            send_many(producer, self.topics.deliveries, partition, records),
+            send_many(producer, self.topics.quarantine, partition, refused),
+        )
+        self._publish(partition, batch)
 
     def _publish(self, partition: int, batch: Batch) -> None:
         """Let the senders see what is durable by now."""
@@ -218,7 +217,7 @@ def build_dispatch(
 
     @app.agent(source, name="dispatch")
     async def agent(stream: Any) -> None:
-        await each_batch(stream, dispatch.handle, die)
+        await Lanes(stream, dispatch.handle, die).run()
 
     @app.on_before_shutdown.connect
     async def stop(*_: Any, **__: Any) -> None:

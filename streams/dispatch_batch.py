@@ -76,7 +76,7 @@ class Batch:
         self.states[alert.case_id] = offered.state
         self.decisions += [(decision.subscriber, decision.reason) for decision in offered.decisions]
         self.deliveries += [queued_record(alert.case_id, name, item) for name, item in offered.queued]
-        if offered.needs_body:
+        if offered.queued:
             self.bodies[alert.case_id, alert.alert_id] = record.value
             self.released.discard((alert.case_id, alert.alert_id))
 

@@ -63,6 +63,7 @@ class Sender:
         self._numbers = itertools.count()
         self._in_flight: dict[Place, Item] = {}
         self._tasks: dict[Place, asyncio.Task[None]] = {}
+        self._calling: set[Place] = set()
         self._limit = 1
         self._gone = False
         self._wake = asyncio.Event()
@@ -70,8 +71,8 @@ class Sender:
 
     @property
     def running(self) -> int:
-        """Return how many attempts are being made now."""
-        return len(self._tasks)
+        """Return how many calls are being made now."""
+        return len(self._calling)
 
     def head(self, partition: int, case_id: str, item: Item | None) -> None:
         """Say what the head of a case's lane is now, None where the lane is empty."""
@@ -142,7 +143,7 @@ class Sender:
             wait = due - self._shell.clock()
             if wait > 0:
                 return min(wait / SECOND, WAIT_SECONDS_MAX)
-            if len(self._tasks) >= self._limit or place in self._tasks:
+            if len(self._calling) >= self._limit or place in self._tasks:
                 return WAIT_SECONDS_MAX  # the end of an attempt wakes us
             heapq.heappop(self._heap)
             del self._waiting[place]
@@ -151,18 +152,24 @@ class Sender:
 
     def _start_attempt(self, place: Place, item: Item) -> None:
         self._in_flight[place] = item
+        self._calling.add(place)
         task = asyncio.create_task(self._attempt(place, item))
         self._tasks[place] = task
         task.add_done_callback(lambda _: self._ended(place))
 
     def _ended(self, place: Place) -> None:
         self._tasks.pop(place, None)
+        self._calling.discard(place)  # cancelled before it began
         self._wake.set()
 
     async def _attempt(self, place: Place, item: Item) -> None:
         partition, case_id = place
         try:
-            record = await self._try(partition, case_id, item)
+            try:
+                record = await self._try(partition, case_id, item)
+            finally:
+                self._calling.discard(place)  # the next call need not wait for this one's record
+                self._wake.set()
             await self._shell.write(partition, record)
         except PartitionLostError:
             return  # another worker sends it

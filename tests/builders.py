@@ -64,7 +64,7 @@ class Story:
     ticket: str = "T-1"
     records: list[dict[str, Any]] = field(default_factory=list)
 
-    def __call__(self, when: float, kind: str, *, ticket: str | None = None, **fields: Any) -> Self:
+    def __call__(self, when: float | str, kind: str, *, ticket: str | None = None, **fields: Any) -> Self:
         number = f"{self.ticket}-{len(self.records) + 1:03}"
         given = {"event_id": number, **fields}
         self.records.append(body(ticket or self.ticket, kind, when, **given))

@@ -172,7 +172,8 @@ versions = st.lists(
     max_size=12,
 )
 steps = st.lists(
-    st.sampled_from(["read", "send", "send", "fail", "crash-after-send", "reread", "refold", "stale"]), max_size=60
+    st.sampled_from(["read", "send", "send", "fail", "send-unread", "crash-after-send", "reread", "refold", "stale"]),
+    max_size=60,
 )
 
 
@@ -206,7 +207,7 @@ class World:
     def due(self) -> list[tuple[str, str, Item]]:
         return [(case, name, item) for case, state in self.states.items() for name, item in heads(state)]
 
-    def send(self, outcome: Outcome, recorded: bool = True) -> None:
+    def send(self, outcome: Outcome, recorded: bool = True, folded: bool = True) -> None:
         for case, name, item in self.due():
             if outcome is Outcome.ACCEPTED:
                 got = self.received.setdefault((name, case), [])
@@ -214,7 +215,8 @@ class World:
                     got.append((item.alert_id, item.delivery_sequence))
             if recorded:
                 self.records.append(attempted(name, item, outcome, case_id=case))
-        self.fold_all(self.folded)
+        if folded:
+            self.fold_all(self.folded)
 
     def step(self, action: str) -> None:
         if action == "read" and self.read < len(self.alerts):
@@ -225,6 +227,8 @@ class World:
             self.send(Outcome.ACCEPTED)
         elif action == "fail":
             self.send(Outcome.HTTP_5XX)
+        elif action == "send-unread":
+            self.send(Outcome.ACCEPTED, folded=False)
         elif action == "crash-after-send":
             self.send(Outcome.ACCEPTED, recorded=False)
         elif action == "reread":
@@ -255,6 +259,7 @@ def test_whatever_happens_each_receiver_gets_all_in_order_without_a_gap(
     world = World(alerts)
     for action in [*actions, *["read"] * len(alerts)]:
         world.step(action)
+    world.fold_all(world.folded)
     while world.due():
         world.step("send")
     assert world.received == undisturbed.received

@@ -1,5 +1,7 @@
 """Rows → events: the two included mappings and the mapping language, on made-up rows."""
 
+import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +264,21 @@ def test_constants_of_the_command_are_on_every_event(tmp_path: Path) -> None:
     rows = "1;2025-01-01T08:00:00;;;;-;甲;1;\n"
     events, _, _ = run(write(tmp_path, HEADER + rows), mapping_of(LANGUAGE), constants={"backfill": True})
     assert [event["backfill"] for event in events] == [True, True]
+
+
+def test_returns_are_those_of_an_independent_count_over_shuffled_rows(tmp_path: Path) -> None:
+    draw = random.Random(7)
+    rows = [
+        (number, mod, draw.choice(["1", "2", "3", "?"])) for number in range(60) for mod in range(draw.randrange(1, 12))
+    ]
+    counted = {
+        str(number): [before for before, after in pairwise(groups) if before != after]
+        for number in range(60)
+        for groups in [[group for key, _, group in rows if key == number]]
+    }
+    draw.shuffle(rows)
+    told: dict[str, list[str]] = {number: [] for number in counted}
+    for event in log(tmp_path, *(log_row(str(number), mod, group) for number, mod, group in rows)):
+        if event["type"] == "return_requested":
+            told[event["ticket_id"]].append(event["unit_id"].removeprefix("group-").replace("unknown", "?"))
+    assert told == counted

@@ -108,3 +108,11 @@ def test_a_template_of_one_cell_keeps_its_type() -> None:
 def test_previous_of_a_builtin_has_no_meaning() -> None:
     with pytest.raises(TemplateError):
         Template("{previous.row.line}")
+
+
+def test_the_example_in_the_documentation_passes_every_check() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "import.md").read_text(encoding="utf-8")
+    example = text.split("```yaml\n", 1)[1].split("```", 1)[0]
+    assert check_mapping(parse_yaml(example, "docs/import.md")).file.key == "工单编号"
+    for name in included_mappings():
+        assert name in text

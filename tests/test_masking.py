@@ -23,7 +23,7 @@ PHONES = {
     "with dots": "199.0000.1234",
     "with Chinese commas": "199、0000、1234",
     "with slashes": "199/0000/1234",
-    "with brackets": "(199)0000(1234)",
+    "with brackets": "199(0000)1234",
     "with a country code": "+86 19900001234",
     "with 0086": "008619900001234",
     "in full width": PHONE.translate(FULL_WIDTH),
@@ -44,6 +44,11 @@ PHONES = {
 def test_a_phone_number_is_masked(disguise: str) -> None:
     masked = mask(f"请回电{PHONES[disguise]}找我")
     assert masked == f"请回电{PHONE_MASK}找我"
+
+
+@pytest.mark.parametrize("text", [f"联系人张三{PHONE}", f"打{PHONE}一直没人接", f"王五{PHONE}二楼", f"十九{PHONE}八点"])
+def test_a_numeral_that_is_a_word_beside_a_number_does_not_hide_it(text: str) -> None:
+    assert mask(text) == text.replace(PHONE, PHONE_MASK)
 
 
 @pytest.mark.parametrize(

@@ -194,10 +194,6 @@ async def test_nothing_is_lost_while_workers_join_and_leave(
         await flow()
         await until(lambda: all_committed(kafka, apps[0], topic))
     assert {int(value) for each in seen for value in each.values} == set(range(produced))
-    for each in seen:
-        for partition in range(4):
-            offsets = each.offsets(partition)
-            assert offsets == sorted(offsets), "a partition is read in order, without going back while it is kept"
 
 
 @pytest.mark.kafka

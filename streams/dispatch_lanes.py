@@ -1,0 +1,73 @@
+"""The body of the dispatch agent: each partition in a lane of its own.
+
+Every batch waits for the broker's acknowledgement. One after the other, sixteen partitions of two topics would wait
+for each other; the order that matters is that within a partition number, which both topics share. A lane takes all
+that has come meanwhile at once.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from streams.batches import PartitionLostError
+
+log = logging.getLogger(__name__)
+
+EVENTS_MAX = 32
+"""Batches held at a time; more wait in the stream's own, bounded, buffer."""
+MERGED_MAX = 8
+
+Handle = Callable[[int, list[Any]], Awaitable[None]]
+
+
+class Lanes:
+    """Runs `handle(partition, records)` for each partition's batches, in order, and acknowledges them when it returns.
+
+    On PartitionLostError the batches are let go; any other exception goes to `die`, which ends the process: nothing is
+    committed after it.
+    """
+
+    def __init__(self, stream: Any, handle: Handle, die: Callable[[BaseException], None]) -> None:
+        self._stream, self._handle, self._die = stream, handle, die
+        self._queues: dict[int, asyncio.Queue[Any]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._room = asyncio.Semaphore(EVENTS_MAX)
+
+    async def run(self) -> None:
+        """Take events until the agent is stopped; what is not done by then is done again later."""
+        try:
+            async for event in self._stream.noack().events():
+                await self._room.acquire()
+                self._queue(event.message.partition).put_nowait(event)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    def _queue(self, partition: int) -> asyncio.Queue[Any]:
+        queue = self._queues.get(partition)
+        if queue is None:
+            queue = self._queues[partition] = asyncio.Queue()
+            self._tasks.append(asyncio.create_task(self._work(partition, queue), name=f"dispatch-lane-{partition}"))
+        return queue
+
+    async def _work(self, partition: int, queue: asyncio.Queue[Any]) -> None:
+        while True:
+            events = [await queue.get()]
+            while len(events) < MERGED_MAX and not queue.empty():
+                events.append(queue.get_nowait())
+            await self._take(partition, events)
+            for _ in events:
+                self._room.release()
+
+    async def _take(self, partition: int, events: list[Any]) -> None:
+        try:
+            await self._handle(partition, [record for event in events for record in event.value])
+            for event in events:
+                await self._stream.ack(event)
+        except PartitionLostError as lost:
+            log.warning("%d batches of partition %d let go: %s", len(events), partition, lost)
+            for event in events:
+                event.app.consumer.abandon(event)
+        except Exception as error:
+            self._die(error)
