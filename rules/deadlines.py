@@ -1,8 +1,8 @@
 """How far a time limit has run: near, overdue, overdue by so many work days.
 
-A limit is near at the later of a fifth of its time left and one day left; overdue at its due time. A return that was not denied, a recall
-or the end of the citizen's wait ends it at that instant, and what was reached by then stays; resolved in time, nothing of it stays. An approved
-extension moves the due time; what was *over*due before the extension was approved stays overdue until it is resolved.
+A limit is near at the later of a fifth of its time left and one day left; overdue at its due time. A return that was not denied, a
+recall or the end of the citizen's wait ends it at that instant, and what was reached by then stays; resolved in time, nothing of it
+stays. An approved extension moves the due time; what was *over*due before the extension was approved stays overdue until it is resolved.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,8 @@
 """The ticket's life as one table: which event may follow in which state, and which state it leads to.
 
-The table is the one of the domain brief's §1.3 with what its rows imply: designation ends a dispute about who is responsible, and a unit
-that starts to work has accepted. An event the table does not foresee is folded all the same and flagged `unexpected_transition`: a hotline's
-records are never dropped because they look odd. docs/lifecycle.md shows the diagram, generated from here.
+The table is the one of the domain brief's §1.3 with what its rows imply: designation ends a dispute about who is responsible, and a
+unit that starts to work has accepted. An event the table does not foresee is folded all the same and flagged `unexpected_transition`:
+a hotline's records are never dropped because they look odd. docs/lifecycle.md shows the diagram, generated from here.
 """
 
 from enum import StrEnum

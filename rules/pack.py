@@ -72,7 +72,7 @@ class Rule:
     family: Family
     basis: str
     headline: str
-    headlines: Mapping[str, str]
+    headlines: Mapping[Level, str]
     accused: str
     runbook: str
     conditions: Mapping[Level, Condition]
@@ -157,7 +157,7 @@ def _load_rule(document: Document, path: Path) -> Rule:
         Family(file.family),
         file.basis,
         file.headline,
-        file.headlines,
+        {Level(level): words for level, words in file.headlines.items()},
         file.accused,
         file.runbook,
         conditions,

@@ -141,11 +141,10 @@ def fill(headline: str, facts: Mapping[str, Value]) -> str:
 
 
 def tell_warning(
-    title: str, headline: str, status: Status, level: Level, facts: Mapping[str, Value], reason: str | None
+    title: str, headline: str, status: Status, level: Level, facts: Mapping[str, Value], because: str
 ) -> str:
     """Return the warning's headline. It always says 疑似: a warning is not a finding."""
     if status is Status.RETRACTED:
-        because = REASONS.get(reason or "", "更新后的事实不再符合规则")
         return f"撤回预警:此前“疑似{title}”的{LEVEL_TITLES[level]}预警不再成立({because})"
     told = fill(headline, facts)
     return f"更正为{LEVEL_TITLES[level]}:{told}" if status is Status.CORRECTED else told

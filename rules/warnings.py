@@ -8,14 +8,14 @@ import cel
 
 from models.alert import Alert, AlertPlace, Evidence, RuleRef, UnitRef
 from models.base import LEVEL_RANK, Level, Status
-from models.times import format_instant
+from models.times import format_instant, format_minute
 from rules.calendar import CALENDAR_VERSION
 from rules.conditions import parts
 from rules.event import Event
 from rules.facts import BY_PATH, INDEX, Cause, Values, View, as_mapping, as_tree
 from rules.history import Lineage
 from rules.pack import Rule
-from rules.telling import evidence_of, tell_warning
+from rules.telling import REASONS, evidence_of, tell_event, tell_warning
 
 MAX_EVIDENCE = 60
 
@@ -86,7 +86,7 @@ def make_alert(change: Change) -> Alert:
         rule=RuleRef(id=rule.id, version=rule.version, title=rule.title),
         level=level,
         units=tuple(_units(rule, view)),
-        headline=tell_warning(rule.title, rule.headline, status, level, as_mapping(change.values), change.reason),
+        headline=_headline(change, cause, status, level),
         tickets=tuple(sorted(lineage.tickets, key=lambda ticket: (ticket != lineage.root, ticket))),
         evidence=tuple(_evidence(change, cause)),
         facts=facts,
@@ -118,6 +118,23 @@ def _cause(change: Change, status: Status) -> Cause:
     if not causes:
         causes = [Cause(event.at, event.event_id) for event in view.lineage.events[-1:]]
     return max(causes, default=Cause(view.now, "unknown"))
+
+
+def _headline(change: Change, cause: Cause, status: Status, level: Level) -> str:
+    rule = change.rule
+    words = rule.headlines.get(level, rule.headline)
+    return tell_warning(rule.title, words, status, level, as_mapping(change.values), _because(change, cause))
+
+
+def _because(change: Change, cause: Cause) -> str:
+    """Return why a warning was retracted: what ended the case, or the event that took it off."""
+    if change.reason is not None:
+        return REASONS[change.reason]
+    lineage = change.view.lineage
+    event = next((event for event in lineage.events if event.event_id == cause.trigger), None)
+    if event is None:
+        return "更新后的事实不再符合规则"
+    return f"{format_minute(event.at)} {tell_event(event, lineage.unit_names)}"
 
 
 def _satisfying(change: Change) -> Iterable[Cause]:

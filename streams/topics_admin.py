@@ -68,7 +68,7 @@ class CreateReport:
     existing: tuple[str, ...]
 
 
-class TopicMismatch(Exception):  # noqa: N818 - it names a state of the cluster
+class TopicMismatch(Exception):
     """The cluster's topics differ from the declaration."""
 
     def __init__(self, mismatches: Sequence[Mismatch]) -> None:

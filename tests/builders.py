@@ -20,7 +20,7 @@ from rules.facts import Value, View, as_mapping, compute
 from rules.fold import fold
 from rules.history import Lineage
 from rules.intake import to_event
-from rules.pack import default_pack
+from rules.pack import Pack, default_pack
 from rules.pseudonym import PseudonymKey
 
 START = parse_instant("2025-03-03T09:00:00+08:00")  # a Monday
@@ -29,9 +29,13 @@ CITIZEN = {"key": "citizen-1"}
 
 
 @cache
+def _pack() -> Pack:
+    return default_pack()
+
+
 def engine() -> Engine:
-    """Return the engine of the default pack."""
-    return Engine(default_pack())
+    """Return a new engine of the default pack: what one remembers of a ticket is no other run's business."""
+    return Engine(_pack())
 
 
 def day(number: float) -> int:

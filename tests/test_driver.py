@@ -119,13 +119,54 @@ def test_what_stands_is_what_the_whole_history_gives(records: list[dict[str, Any
     events = _events(records)
     told = run(chance.sample(events, len(events)), UNTIL)
     from_scratch: dict[tuple[str, str], str] = {}
-    driver = told.driver
-    for ticket, state in driver.tickets.items():
-        levels = judge(driver.engine, state, day(UNTIL)).levels
-        for rule, level in zip(driver.engine.rules, levels, strict=True):
+    afresh = engine()
+    for ticket, state in told.driver.tickets.items():
+        levels = judge(afresh, state, day(UNTIL)).levels
+        for rule, level in zip(afresh.rules, levels, strict=True):
             if level is not None:
                 from_scratch[ticket, rule.id] = level.value
     assert told.in_force == from_scratch
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(size_max=12), st.randoms(use_true_random=False))
+def test_one_engine_may_judge_several_runs_over_the_same_events(
+    records: list[dict[str, Any]], chance: random.Random
+) -> None:
+    events, shared = _events(records), engine()
+    expected = run(events, UNTIL).in_force
+    for _ in range(3):
+        driver, alerts = Driver(shared), []
+        for event in chance.sample(events, len(events)):
+            alerts += driver.feed(event)
+        alerts += driver.advance(day(UNTIL))
+        assert Run(driver, alerts).in_force == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(size_max=12), st.data())
+def test_events_of_which_only_some_are_numbered_come_to_the_same_end(
+    records: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    numbers = st.none() | st.integers(0, 9)
+    numbered = [record | ({"seq": seq} if (seq := data.draw(numbers)) is not None else {}) for record in records]
+    events = _events(numbered)
+    expected = run(events, UNTIL).in_force
+    assert run(data.draw(st.permutations(events)), UNTIL).in_force == expected
+    told = run(events, UNTIL)
+    assert expected == {
+        (ticket, rule.id): level.value
+        for ticket, state in told.driver.tickets.items()
+        for rule, level in zip(engine().rules, judge(engine(), state, day(UNTIL)).levels, strict=True)
+        if level is not None
+    }
+
+
+def test_a_number_missing_at_last_puts_a_whole_history_in_the_order_of_time() -> None:
+    story = Story()(5, "return_denied", unit="U-1", seq=1)(3, "return_requested", unit="U-1", seq=2)
+    story(6, "return_requested", unit="U-1", seq=3)
+    assert run(story).in_force == {("T-1", "P01"): "blue", ("T-1", "P03"): "yellow"}
+    assert run(story(9, "urged")).in_force == {("T-1", "P03"): "yellow"}
 
 
 def test_a_deadline_fires_at_its_own_instant_without_any_further_event() -> None:

@@ -27,11 +27,11 @@ class RowReason(StrEnum):
     TOO_LARGE = "too_large"
 
 
-class ImportFault(Exception):  # noqa: N818 - the message says what is wrong and what to do
+class ImportFault(Exception):
     """The import cannot start, or cannot go on."""
 
 
-class RowFault(Exception):  # noqa: N818
+class RowFault(Exception):
     """One row cannot be taken: the reason from a closed set, and a detail for people."""
 
     def __init__(self, reason: RowReason | RejectionReason, detail: str) -> None:
