@@ -58,7 +58,8 @@ class Histories:
     def is_without_effect(self, root: str, events: tuple[Event, ...]) -> bool:
         """Tell whether the last of the events leaves every fact as it is: no step, and foreseen. Only where the history before is remembered."""
         known = self._known.get(root)
-        if known is None or events[-1].type in _STEPS or not _is_next(known[0], events):
+        has_effect = events[-1].type in _STEPS or events[-1].type == E.VOIDED
+        if known is None or has_effect or not _is_next(known[0], events):
             return False
         ticket = known[1].tickets[events[-1].ticket_id]
         return next_state(ticket.state, events[-1].type)[1] and not events[-1].test
@@ -66,7 +67,7 @@ class Histories:
 
 def _is_next(before: tuple[Event, ...], events: tuple[Event, ...]) -> bool:
     """Tell whether the events are the very same ones and one more at the end."""
-    return len(events) == len(before) + 1 and bool(before) and events[-2] is before[-1]
+    return len(events) == len(before) + 1 and bool(before) and events[:-1] == before
 
 
 def _continued(known: tuple[tuple[Event, ...], Lineage], events: tuple[Event, ...]) -> Lineage | None:

@@ -16,7 +16,7 @@ class MatterConfig:
     """How alike two texts must be, as the Jaccard similarity of their character bigrams (0 to 1), and the window in days."""
 
     low_floor: float = 0.08
-    high_floor: float = 0.35
+    high_floor: float = 0.45
     window_days: int = 90
 
 

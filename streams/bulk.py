@@ -17,6 +17,9 @@ RECORD_OVERHEAD_BYTES = 64
 #: What a batch takes beside its records.
 BATCH_OVERHEAD_BYTES = 512
 
+#: Longer than the producer tries by itself.
+SEND_SECONDS = 60.0
+
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -51,29 +54,37 @@ class Sent(NamedTuple):
         return max(last for _, last in self.ranges)
 
 
-async def send_many(producer: Any, topic: str, partition: int, records: Iterable[Record]) -> Sent | None:
+async def send_many(
+    producer: Any, topic: str, partition: int, records: Iterable[Record], *, timeout_seconds: float = SEND_SECONDS
+) -> Sent | None:
     """Send records to one partition, in order, and wait until the broker has acknowledged all of them.
 
     Returns where they lie, None when there were none. Raises RecordTooLargeError before anything is sent, SendError
-    when a batch failed (others may have arrived: sending is at least once).
+    when a batch failed or the time is over (some may have arrived: sending is at least once).
     """
     batches = _fill(producer, topic, partition, records)
     if not batches:
         return None
-    futures = []
+    futures: list[asyncio.Future[Any]] = []
     try:
-        for batch in batches:
-            batch.close()  # nobody else's records: the offsets are counted from the batch's first
-            futures.append(await producer.send_batch(batch, topic, partition=partition))
+        # The producer gives up a batch by itself, but waits without end for metadata when it was stopped.
+        async with asyncio.timeout(timeout_seconds):
+            for batch in batches:
+                batch.close()  # nobody else's records: the offsets are counted from the batch's first
+                futures.append(await producer.send_batch(batch, topic, partition=partition))
+            results = await asyncio.gather(*futures)
     except Exception as exc:
-        await asyncio.gather(*futures, return_exceptions=True)
+        await _settle(futures)
         raise SendError(f"cannot send to {topic}-{partition}: {type(exc).__name__}") from exc
-    ranges = []
-    for batch, result in zip(batches, await asyncio.gather(*futures, return_exceptions=True), strict=True):
-        if isinstance(result, BaseException):
-            raise SendError(f"cannot send to {topic}-{partition}: {type(result).__name__}") from result
-        ranges.append((result.offset, result.offset + batch.record_count() - 1))
-    return Sent(tuple(ranges))
+    counts = (batch.record_count() for batch in batches)
+    return Sent(tuple((result.offset, result.offset + n - 1) for result, n in zip(results, counts, strict=True)))
+
+
+async def _settle(futures: list[asyncio.Future[Any]]) -> None:
+    """Let go of what is still on its way; nobody asks for its outcome."""
+    for future in futures:
+        future.cancel()
+    await asyncio.gather(*futures, return_exceptions=True)
 
 
 def _fill(producer: Any, topic: str, partition: int, records: Iterable[Record]) -> list[Any]:

@@ -33,6 +33,7 @@ class Lanes:
         self._queues: dict[int, asyncio.Queue[Any]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._room = asyncio.Semaphore(EVENTS_MAX)
+        self._stopping = False
 
     async def run(self) -> None:
         """Take events until the agent is stopped; what is not done by then is done again later."""
@@ -41,6 +42,7 @@ class Lanes:
                 await self._room.acquire()
                 self._queue(event.message.partition).put_nowait(event)
         finally:
+            self._stopping = True
             for task in self._tasks:
                 task.cancel()
 
@@ -48,8 +50,15 @@ class Lanes:
         queue = self._queues.get(partition)
         if queue is None:
             queue = self._queues[partition] = asyncio.Queue()
-            self._tasks.append(asyncio.create_task(self._work(partition, queue), name=f"dispatch-lane-{partition}"))
+            task = asyncio.create_task(self._work(partition, queue), name=f"dispatch-lane-{partition}")
+            task.add_done_callback(self._ended)
+            self._tasks.append(task)
         return queue
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not self._stopping:
+            # A future that was cancelled under it: its partition would stand still and nobody would notice.
+            self._die(RuntimeError(f"{task.get_name()} ended"))
 
     async def _work(self, partition: int, queue: asyncio.Queue[Any]) -> None:
         while True:

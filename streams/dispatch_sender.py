@@ -155,11 +155,14 @@ class Sender:
         self._calling.add(place)
         task = asyncio.create_task(self._attempt(place, item))
         self._tasks[place] = task
-        task.add_done_callback(lambda _: self._ended(place))
+        task.add_done_callback(lambda ended: self._ended(place, ended))
 
-    def _ended(self, place: Place) -> None:
+    def _ended(self, place: Place, task: asyncio.Task[None]) -> None:
         self._tasks.pop(place, None)
         self._calling.discard(place)  # cancelled before it began
+        if task.cancelled() and place in self._in_flight:
+            # Not by `drop`, which forgets the place first: a future was cancelled under it, and no record will come.
+            self.head(*place, self._in_flight.pop(place))
         self._wake.set()
 
     async def _attempt(self, place: Place, item: Item) -> None:

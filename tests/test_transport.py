@@ -102,7 +102,9 @@ def test_a_method_that_changed_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_batches_are_cut_by_records_and_by_bytes() -> None:
-    records = [SimpleNamespace(offset=n, key=b"k", value=b"v" * size) for n, size in enumerate([9, 9, 9, 99, 9, 0, 0, 0, 0])]
+    records = [
+        SimpleNamespace(offset=n, key=b"k", value=b"v" * size) for n, size in enumerate([9, 9, 9, 99, 9, 0, 0, 0, 0])
+    ]
     records[6].value = records[7].key = None
     chunks = list(split_batch(records, max_records=3, max_bytes=20))
     assert [[record.offset for record in chunk] for chunk in chunks] == [[0, 1], [2], [3], [4, 5, 6], [7, 8]]
@@ -139,9 +141,7 @@ async def test_an_agent_gets_bounded_batches_in_order_and_commits_them(
 
 
 @pytest.mark.kafka
-async def test_compressed_batches_are_read(
-    kafka: EmbeddedKafka, tmp_path: Path, new_topic: Callable[..., str]
-) -> None:
+async def test_compressed_batches_are_read(kafka: EmbeddedKafka, tmp_path: Path, new_topic: Callable[..., str]) -> None:
     topic = new_topic()
     codecs = ["gzip", "snappy", "lz4", "zstd"]
     for codec in codecs:

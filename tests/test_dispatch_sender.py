@@ -1,0 +1,277 @@
+"""Senders and lanes by themselves: who is called when, and what a revoked partition stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from alerting.outbox_state import Item
+from alerting.transport import EndpointClient
+from models.delivery import DeliveryRecord, DeliveryStatus, Outcome
+from models.times import SECOND
+from streams.batches import PartitionLostError
+from streams.dispatch_lanes import Lanes
+from streams.dispatch_sender import Sender, Shell
+from streams.metrics_dispatch import DispatchMetrics
+from tests.alerting_support import LOOPBACK, make_alert, make_subscriber, raw_server, read_request
+
+NOW = 1_750_208_400 * SECOND
+BODY = make_alert().model_dump_json().encode()
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Return when the condition holds; fail after ten seconds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - any condition, not one event
+            await asyncio.sleep(0)
+
+
+def item_of(number: int = 1, **fields: Any) -> Item:
+    given = {"rule_id": "P01", "delivery_sequence": 1, "enqueued_at": NOW, "next_at": NOW} | fields
+    return Item(alert_id=f"a-{number}", **given)
+
+
+@dataclass
+class World:
+    """A sender over a receiver that holds each call until it is told how to answer."""
+
+    sender: Sender
+    written: list[DeliveryRecord]
+    calls: int = 0
+    open: int = 0
+    answers: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
+    died: list[BaseException] = field(default_factory=list)
+
+    async def answer(self, *statuses: int) -> None:
+        """Answer the calls that wait, or come next, and return when their records are written."""
+        goal = len(self.written) + len(statuses)
+        for status in statuses:
+            self.answers.put_nowait(status)
+        await until(lambda: len(self.written) >= goal)
+
+
+@contextlib.asynccontextmanager
+async def world(body: Callable[..., bytes | None] = lambda *_: BODY, **fields: Any) -> AsyncIterator[World]:
+    made: World
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await read_request(reader)
+            made.calls += 1
+            made.open += 1
+            try:
+                status = await made.answers.get()
+            finally:
+                made.open -= 1
+            writer.write(f"HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n".encode())
+
+    async with raw_server(handle) as port:
+        subscriber = make_subscriber(
+            url=f"http://127.0.0.1:{port}/", allow_http=True, allow_networks=LOOPBACK, **fields
+        )
+        written: list[DeliveryRecord] = []
+
+        async def write(partition: int, record: DeliveryRecord) -> None:
+            written.append(record)
+
+        metrics = DispatchMetrics([subscriber.name], CollectorRegistry())
+        died: list[BaseException] = []
+        shell = Shell(lambda: NOW, 1.0, body, write, died.append, metrics)
+        made = World(Sender(subscriber, EndpointClient(subscriber), shell), written, died=died)
+        made.sender.start()
+        try:
+            yield made
+        finally:
+            await made.sender.stop(0)
+    assert made.died == []
+
+
+async def test_a_backlog_is_ramped_not_dumped() -> None:
+    async with world(concurrency=3) as made:
+        for number in range(12):
+            made.sender.head(0, f"case-{number}", item_of(number))
+        await until(lambda: made.open == 1)
+        await made.answer(200)
+        await until(lambda: made.open == 2)
+        await made.answer(200, 200)
+        await until(lambda: made.open == 3)
+        await made.answer(200)
+        await until(lambda: made.open == 3)  # never more than its concurrency
+        await made.answer(500, 500, 500)  # and after a failure one at a time again
+        await until(lambda: made.open == 1)
+        assert made.sender.running == 1
+
+
+async def test_the_same_head_told_twice_is_sent_once() -> None:
+    async with world(concurrency=4) as made:
+        for _ in range(3):
+            made.sender.head(0, "case-1", item_of())
+        await until(lambda: made.open == 1)
+        made.sender.head(0, "case-1", item_of())
+        await made.answer(200)
+        made.sender.head(0, "case-1", item_of())  # its record is on the way back
+        made.sender.head(0, "case-2", item_of(2))
+        await made.answer(200)
+        assert [record.case_id for record in made.written] == ["case-1", "case-2"]
+
+
+async def test_what_is_due_later_waits_while_the_next_case_goes() -> None:
+    async with world() as made:
+        made.sender.head(0, "later", item_of(1, next_at=NOW + 60 * SECOND))
+        made.sender.head(0, "now", item_of(2))
+        await made.answer(204)
+        assert [record.case_id for record in made.written] == ["now"]
+        assert made.calls == 1
+
+
+async def test_a_lane_that_became_empty_is_not_sent() -> None:
+    async with world() as made:
+        made.sender.head(0, "case-1", item_of())
+        made.sender.head(0, "case-1", None)
+        made.sender.head(0, "case-2", item_of(2))
+        await made.answer(200)
+        assert [record.case_id for record in made.written] == ["case-2"]
+
+
+async def test_a_revoked_partitions_call_is_cut_off_and_leaves_no_record() -> None:
+    async with world(concurrency=4) as made:
+        made.sender.head(3, "case-1", item_of())
+        made.sender.head(3, "case-2", item_of(2))
+        await until(lambda: made.open == 1)
+        made.sender.drop(3)
+        await until(lambda: made.sender.running == 0)
+        made.sender.head(4, "case-9", item_of(9))
+        made.answers.put_nowait(200)  # taken by the call that was cut off
+        await made.answer(200)
+        assert [record.case_id for record in made.written] == ["case-9"]
+
+
+async def test_a_partition_that_comes_back_is_sent_again() -> None:
+    async with world() as made:
+        made.sender.head(3, "case-1", item_of())
+        await until(lambda: made.open == 1)
+        made.sender.drop(3)
+        made.sender.head(3, "case-1", item_of())
+        await until(lambda: made.calls == 2)
+
+
+async def test_after_410_the_others_are_parked_without_a_call() -> None:
+    async with world() as made:
+        for number in range(4):
+            made.sender.head(0, f"case-{number}", item_of(number))
+        made.answers.put_nowait(410)
+        await until(lambda: len(made.written) == 4)
+        assert made.calls == 1
+        assert {record.status for record in made.written} == {DeliveryStatus.DISABLED}
+        assert [record.attempts for record in made.written] == [1, 0, 0, 0]
+        parked = item_of(1, status=DeliveryStatus.DISABLED, endpoint_id=made.sender.subscriber.endpoint_id)
+        made.sender.head(0, "case-1", parked)
+        made.sender.head(1, "case-5", item_of(5))
+        await until(lambda: len(made.written) == 5)
+        assert made.written[-1].case_id == "case-5"
+
+
+async def test_a_missing_body_is_a_recorded_failure_not_a_silence() -> None:
+    async with world(body=lambda *_: None) as made:
+        made.sender.head(0, "case-1", item_of())
+        await until(lambda: made.written)
+        record = made.written[0]
+        assert (record.outcome, record.status) == (Outcome.INTERNAL_ERROR, DeliveryStatus.PENDING)
+        assert record.next_attempt_at is not None
+
+
+async def test_a_partition_lost_at_the_last_moment_is_left_to_its_new_owner() -> None:
+    def lost(*_: object) -> bytes:
+        raise PartitionLostError("gone")
+
+    async with world(body=lost) as made:
+        made.sender.head(0, "case-1", item_of())
+        await until(lambda: made.sender._tasks)
+        await until(lambda: not made.sender._tasks)
+        assert (made.written, made.calls) == ([], 0)
+
+
+# -- lanes
+
+
+class Stream:
+    """What a lane needs of a Faust stream: events, acknowledgements, and letting go."""
+
+    def __init__(self, events: list[tuple[int, list[int]]]) -> None:
+        self.acked: list[list[int]] = []
+        self.let_go: list[list[int]] = []
+        self.done = asyncio.Event()
+        self._events = events
+
+    def noack(self) -> Stream:
+        return self
+
+    async def events(self) -> AsyncIterator[Any]:
+        for partition, records in self._events:
+            yield _Event(self, partition, records)
+        await self.done.wait()
+
+    async def ack(self, event: Any) -> None:
+        self.acked.append(event.value)
+
+    def abandon(self, event: Any) -> None:
+        self.let_go.append(event.value)
+
+
+class _Event:
+    def __init__(self, stream: Stream, partition: int, records: list[int]) -> None:
+        self.value, self.message, self.app = records, self, self
+        self.partition, self.consumer = partition, stream
+
+
+async def test_partitions_do_not_wait_for_each_other_but_each_keeps_its_order() -> None:
+    stream = Stream([(0, [1]), (0, [2]), (1, [11]), (0, [3]), (1, [12])])
+    held, taken = asyncio.Event(), dict[int, list[int]]()
+
+    async def handle(partition: int, records: list[int]) -> None:
+        if partition == 0:
+            await held.wait()
+        taken.setdefault(partition, []).extend(records)
+
+    run = asyncio.create_task(Lanes(stream, handle, pytest.fail).run())
+    await until(lambda: stream.acked == [[11], [12]])
+    held.set()
+    await until(lambda: len(stream.acked) == 5)
+    assert taken == {0: [1, 2, 3], 1: [11, 12]}
+    assert [batch for batch in stream.acked if batch[0] < 10] == [[1], [2], [3]]
+    stream.done.set()
+    await run
+
+
+async def test_a_lost_partitions_batch_is_let_go_and_a_failure_ends_the_process() -> None:
+    stream = Stream([(0, [1]), (1, [11])])
+    died: list[BaseException] = []
+
+    async def handle(partition: int, records: list[int]) -> None:
+        raise PartitionLostError("moved") if partition == 0 else RuntimeError("broker")
+
+    run = asyncio.create_task(Lanes(stream, handle, died.append).run())
+    await until(lambda: stream.let_go and died)
+    assert (stream.acked, stream.let_go, [str(error) for error in died]) == ([], [[1]], ["broker"])
+    stream.done.set()
+    await run
+
+
+async def test_a_lane_that_ends_by_itself_ends_the_process() -> None:
+    stream = Stream([(0, [1])])
+    died: list[BaseException] = []
+
+    async def handle(partition: int, records: list[int]) -> None:
+        raise asyncio.CancelledError
+
+    run = asyncio.create_task(Lanes(stream, handle, died.append).run())
+    await until(lambda: died)
+    assert stream.acked == []
+    stream.done.set()
+    await run

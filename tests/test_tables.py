@@ -1,0 +1,345 @@
+"""Tables on a real Kafka and RocksDB: what is durable, what comes back, and who is told."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from faust.types import TP
+from kafka.admin import NewTopic
+
+from streams.admin import connect
+from streams.broker import EmbeddedKafka
+from streams.bulk import Record, SendError, send_many
+from streams.faust_app import producer_of
+from streams.rocks import SCAN_CHUNK, RocksLimits, RocksStore
+from streams.tables import BulkTable, ForeignValueError, NewerSchemaError, gaps_between
+from streams.transport import PartitionLostError
+from tests.faust_support import quick_app, running, until
+from tests.kafka_support import produce, read_all
+
+TYPE_ID, SCHEMA = 3, 2
+HEADER = bytes((TYPE_ID, SCHEMA))
+
+
+class Owner:
+    """A worker with one table, and everything that the table reported."""
+
+    def __init__(self, kafka: EmbeddedKafka, app_id: str, datadir: Path, **table: Any) -> None:
+        self.deaths: list[BaseException] = []
+        self.alarms: list[tuple[str, int, int]] = []
+        self.events: list[tuple[str, int, dict[bytes, bytes]]] = []
+        self.app = quick_app(kafka.bootstrap_servers, app_id, datadir, set())
+        self.table = self.app.tables.add(
+            BulkTable(
+                self.app,
+                **{"name": "states", "partitions": 2, "type_id": TYPE_ID, "schema": SCHEMA} | table,
+                die=self.deaths.append,
+                alarm=lambda *alarm: self.alarms.append(alarm),
+            )
+        )
+        self.table.on_recovered(lambda p: self.events.append(("recovered", p, dict(self.table.partition_items(p)))))
+        self.table.on_revoked(lambda p: self.events.append(("revoked", p, {})))
+
+    async def save(self, partition: int, **values: bytes | None) -> int:
+        for key, value in values.items():
+            if value is None:
+                self.table.delete(partition, key.encode())
+            else:
+                self.table.put(partition, key.encode(), value)
+        count: int = await self.table.flush(partition, producer_of(self.app))
+        return count
+
+    def content(self, partition: int) -> dict[bytes, bytes]:
+        return dict(self.table.partition_items(partition))
+
+
+@pytest.fixture
+def app_id(kafka: EmbeddedKafka) -> str:
+    """An app id whose changelog exists."""
+    name = f"t{uuid.uuid4().hex[:10]}"
+    configs = {"cleanup.policy": "compact", "max.message.bytes": "700000"}
+    with connect(kafka.bootstrap_servers) as admin:
+        admin.create_topics([NewTopic(f"{name}-states-changelog", 2, 1, topic_configs=configs)])
+    return name
+
+
+@pytest.fixture
+def owner(kafka: EmbeddedKafka, app_id: str, tmp_path: Path) -> Callable[..., Owner]:
+    def make(disk: str = "disk", **table: Any) -> Owner:
+        return Owner(kafka, app_id, tmp_path / disk, **table)
+
+    return make
+
+
+# -- the store, without a broker
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> RocksStore:
+    app = quick_app("127.0.0.1:1", "store", tmp_path, set())
+    table = BulkTable(app, name="states", partitions=2, type_id=1, schema=1, die=_raise)
+    return table.store
+
+
+def _raise(exc: BaseException) -> None:
+    raise exc
+
+
+def test_a_scan_returns_every_pair_once_and_hides_the_offset(store: RocksStore) -> None:
+    pairs = {b"key%05d" % n: b"%d" % n for n in range(2 * SCAN_CHUNK + 1)}
+    store.write(0, dict(pairs), 41)
+    store.write(0, {b"key00000": None, b"zz": b"last"}, 42)
+    expected = [*sorted(pairs.items())[1:], (b"zz", b"last")]
+    assert list(store.scan(0)) == expected
+    assert store.persisted_offset(TP("any", 0)) == 42
+    assert abs(store.estimate(0) - len(expected)) < 5
+    assert list(store.scan(1)) == []
+
+
+def test_a_scan_holds_nothing_while_the_caller_writes_and_closes(store: RocksStore) -> None:
+    store.write(0, {b"key%05d" % n: b"v" for n in range(SCAN_CHUNK + 10)}, 1)
+    scan = store.scan(0)
+    first = next(scan)
+    store.write(0, {b"key%05d" % (SCAN_CHUNK + 5): None}, 2)
+    assert [first[0], *(key for key, _ in scan)] == [
+        b"key%05d" % n for n in range(SCAN_CHUNK + 10) if n != SCAN_CHUNK + 5
+    ]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "condemned"])
+def test_a_damaged_database_is_opened_empty(store: RocksStore, damage: str) -> None:
+    store.write(0, {b"key": b"value"}, 7)
+    store._dbs.pop(0).close()
+    if damage == "condemned":
+        store.condemn(0)
+    else:
+        for file in store.partition_path(0).glob("MANIFEST*"):
+            file.write_bytes(b"\0" * 50)
+    assert store.persisted_offset(TP("any", 0)) is None
+    assert list(store.scan(0)) == []
+    store.write(0, {b"key": b"value"}, 7)
+    store._dbs.pop(0).close()
+    assert list(store.scan(0)) == [(b"key", b"value")]
+
+
+def test_all_databases_of_a_process_share_their_memory(store: RocksStore) -> None:
+    limits = RocksLimits()
+    assert limits.cache is limits.cache
+    assert store.rocksdb_options.limits.write_buffers_bytes <= 64 * 1024 * 1024
+    store.write(0, {b"key": b"v" * 100_000}, 1)
+    store.write(1, {b"key": b"v" * 100_000}, 1)
+    assert store.rocksdb_options.limits.write_buffer_manager.get_usage() >= 200_000
+
+
+@pytest.mark.parametrize(
+    ("expected", "ranges", "gaps"),
+    [
+        (0, [(0, 4)], []),
+        (3, [(3, 4), (5, 9)], []),
+        (3, [(5, 9)], [(3, 4)]),
+        (3, [(3, 4), (7, 9)], [(5, 6)]),
+        (3, [(4, 4), (6, 6)], [(3, 3), (5, 5)]),
+    ],
+)
+def test_gaps(expected: int, ranges: list[tuple[int, int]], gaps: list[tuple[int, int]]) -> None:
+    assert list(gaps_between(expected, ranges)) == gaps
+
+
+def test_a_partition_that_is_not_here_cannot_be_used(tmp_path: Path) -> None:
+    app = quick_app("127.0.0.1:1", "refused", tmp_path, set())
+    table = BulkTable(app, name="states", partitions=2, type_id=1, schema=1, die=_raise)
+    for use in (
+        lambda: table.get(0, b"key"),
+        lambda: table.put(0, b"key", b"value"),
+        lambda: table.delete(0, b"key"),
+        lambda: list(table.partition_items(0)),
+        lambda: table.count(0),
+    ):
+        with pytest.raises(PartitionLostError):
+            use()
+
+
+# -- with a broker
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("disk", ["disk", "fresh"])
+async def test_what_was_flushed_comes_back_and_what_was_deleted_does_not(
+    owner: Callable[..., Owner], disk: str
+) -> None:
+    first = owner()
+    async with running(first.app):
+        await first.save(0, a=b"1", b=b"2", c=b"3")
+        assert await first.save(0, a=b"10", c=None) == 2
+        assert await first.save(0) == 0
+        await first.save(1, d=b"4")
+        first.table.put(0, b"never", b"flushed")
+        assert first.table.get(0, b"never") == b"flushed"
+        assert first.content(0) == {b"a": b"10", b"b": b"2", b"never": b"flushed"}
+        assert first.table.get(0, b"c") is None
+    second = owner(disk)
+    async with running(second.app):
+        assert second.content(0) == {b"a": b"10", b"b": b"2"}
+        assert second.content(1) == {b"d": b"4"}
+        assert second.events == [
+            ("recovered", 0, {b"a": b"10", b"b": b"2"}),
+            ("recovered", 1, {b"d": b"4"}),
+        ]
+    assert (first.deaths, second.deaths, second.alarms) == ([], [], [])
+
+
+@pytest.mark.kafka
+async def test_a_changelog_that_was_not_taken_leaves_the_disk_as_it_was(owner: Callable[..., Owner]) -> None:
+    first = owner()
+    async with running(first.app):
+        await first.save(0, a=b"1")
+        with pytest.raises(SendError):
+            await first.save(0, a=b"2", large=b"v" * 800_000)  # the topic takes 700,000 bytes
+        with pytest.raises(PartitionLostError):
+            first.table.get(0, b"a")
+        assert first.events[-1][:2] == ("revoked", 0)
+        assert dict(first.table.store.scan(0)) == {b"a": HEADER + b"1"}
+
+
+@pytest.mark.kafka
+async def test_a_crash_between_changelog_and_disk_is_healed_by_recovery(
+    owner: Callable[..., Owner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    first = owner()
+    async with running(first.app):
+        await first.save(0, a=b"1")
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+            patch.setattr(first.table.store, "write", crash)
+            await first.save(0, a=b"2")
+        assert dict(first.table.store.scan(0)) == {b"a": HEADER + b"1"}
+    second = owner()
+    async with running(second.app):
+        assert second.content(0) == {b"a": b"2"}
+
+
+@pytest.mark.kafka
+async def test_a_partition_that_comes_back_has_what_the_other_worker_wrote(owner: Callable[..., Owner]) -> None:
+    first, second, third = owner("one"), owner("two"), owner("one")
+    async with running(first.app):
+        await first.save(0, kept=b"1", changed=b"1", deleted=b"1")
+    async with running(second.app):
+        await second.save(0, changed=b"2", deleted=None, added=b"2")
+    async with running(third.app):
+        assert third.content(0) == {b"kept": b"1", b"changed": b"2", b"added": b"2"}
+
+
+@pytest.mark.kafka
+async def test_hooks_follow_the_partitions_from_worker_to_worker(owner: Callable[..., Owner]) -> None:
+    first, second = owner("one"), owner("two")
+    async with running(first.app):
+        await first.save(0, a=b"0")
+        await first.save(1, a=b"1")
+        async with running(second.app):
+            await until(lambda: len(second.table.ready_partitions) == len(first.table.ready_partitions) == 1)
+            (moved,) = second.table.ready_partitions
+            assert second.events == [("recovered", moved, {b"a": b"%d" % moved})]
+            assert first.events[2:] == [("revoked", moved, {})], "the partition that stays is left alone"
+            await second.save(moved, a=b"new")
+        await until(lambda: len(first.table.ready_partitions) == 2)
+    assert first.events[3] == ("recovered", moved, {b"a": b"new"})
+
+
+@pytest.mark.kafka
+async def test_foreign_records_in_the_changelog_are_skipped_and_reported(
+    kafka: EmbeddedKafka, app_id: str, owner: Callable[..., Owner]
+) -> None:
+    strange = [(b"a", bytes((TYPE_ID + 1, SCHEMA)) + b"x"), (b"a", b"")]
+    produce(kafka.bootstrap_servers, f"{app_id}-states-changelog", [(b"a", HEADER + b"1")], partition=0)
+    produce(kafka.bootstrap_servers, f"{app_id}-states-changelog", strange, partition=0)
+    first = owner()
+    async with running(first.app):
+        assert first.content(0) == {b"a": b"1"}
+    assert first.alarms == [("foreign_record", 0, 2)]
+
+
+@pytest.mark.kafka
+async def test_values_of_a_later_release_stop_the_worker(
+    kafka: EmbeddedKafka, app_id: str, owner: Callable[..., Owner]
+) -> None:
+    newer = [(b"a", bytes((TYPE_ID, SCHEMA + 1)) + b"x")]
+    produce(kafka.bootstrap_servers, f"{app_id}-states-changelog", newer, partition=0)
+    first = owner()
+    async with running(first.app):
+        await until(lambda: first.deaths)
+    assert isinstance(first.deaths[0], NewerSchemaError)
+
+
+@pytest.mark.kafka
+async def test_values_of_an_older_schema_are_upgraded(owner: Callable[..., Owner]) -> None:
+    older = owner(schema=1)
+    async with running(older.app):
+        await older.save(0, a=b"1")
+    newer = owner(upgrade=lambda schema, payload: b"%d:%s" % (schema, payload))
+    async with running(newer.app):
+        assert newer.table.get(0, b"a") == b"1:1"
+        assert newer.content(0) == {b"a": b"1:1"}
+    without = owner()
+    async with running(without.app):
+        with pytest.raises(ForeignValueError):
+            without.table.get(0, b"a")
+
+
+@pytest.mark.kafka
+async def test_what_a_frozen_worker_wrote_late_is_written_over(
+    kafka: EmbeddedKafka, app_id: str, owner: Callable[..., Owner]
+) -> None:
+    changelog = f"{app_id}-states-changelog"
+    first = owner()
+    async with running(first.app):
+        await first.save(0, a=b"1", b=b"1", gone=b"1")
+        await first.save(0, gone=None)
+        async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as stranger:
+            late = [Record(key, HEADER + b"late") for key in (b"a", b"b", b"gone")]
+            await send_many(stranger, changelog, 0, late)
+        await first.save(0, b=b"2")
+        assert first.alarms == [("second_writer", 0, 3)]
+        assert first.content(0) == {b"a": b"1", b"b": b"2"}
+        await first.save(0, c=b"3")
+        assert len(first.alarms) == 1
+    second = owner("fresh")
+    async with running(second.app):
+        assert second.content(0) == {b"a": b"1", b"b": b"2", b"c": b"3"}
+
+
+@pytest.mark.kafka
+async def test_records_that_recovery_applies_late_bring_no_old_value_back(
+    kafka: EmbeddedKafka, app_id: str, owner: Callable[..., Owner]
+) -> None:
+    first = owner()
+    async with running(first.app):
+        await first.save(0, a=b"1")
+        await first.save(0, a=b"2")
+        first.table._apply(0, read_all(kafka.bootstrap_servers, f"{app_id}-states-changelog"))
+        assert first.content(0) == {b"a": b"2"}
+        assert first.events == [("recovered", 0, {}), ("recovered", 1, {})]
+
+
+@pytest.mark.kafka
+async def test_ten_thousand_keys_come_back_after_compaction_and_a_lost_disk(
+    owner: Callable[..., Owner], tmp_path: Path
+) -> None:
+    first = owner()
+    async with running(first.app):
+        for turn in range(3):
+            for number in range(10_000):
+                first.table.put(0, b"key%d" % number, b"%d-%d" % (turn, number))
+            await first.table.flush(0, producer_of(first.app))
+    shutil.rmtree(tmp_path / "disk")
+    second = owner()
+    async with running(second.app):
+        assert second.content(0) == {b"key%d" % number: b"2-%d" % number for number in range(10_000)}
+        assert abs(second.table.count(0) - 10_000) < 1_000
