@@ -12,9 +12,8 @@ Who writes what, and in which order, so that a crash anywhere loses nothing (the
    acked. A crash before the last ack reads the alerts again: what is in a queue by then has its record written again.
 2. head sent → its outcome produced and acknowledged → read back → folded → the next head.
    A crash in between repeats the call with the same webhook-id.
-A record may so come after a later one: written again on redelivery, or by a stale worker. `fold` answers those for
-an item long delivered with a correction, so that the last record of a delivery's key on the (compacted) topic is
-right in the end.
+A record may so come after a later one: written again on redelivery, or by a stale worker. `fold` answers it with a
+correction, so that the last record of a delivery's key on the (compacted) topic is right in the end.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,6 +21,7 @@ from dataclasses import dataclass, replace
 
 from alerting.dedup import DedupReason
 from alerting.outbox_state import SEEN_MAX, CaseOutbox, Item, Lane
+from alerting.record import queued_record
 from alerting.stages import Decision, decide
 from models.alert import Alert
 from models.base import Status
@@ -109,9 +109,11 @@ def fold(state: CaseOutbox, record: DeliveryRecord, offset: int) -> Folded:
     if record.attempts > item.attempts or (
         record.status is DeliveryStatus.DISABLED and record.attempts == item.attempts
     ):
-        queue = tuple(_attempted(item, record) if other is item else other for other in lane.queue)
-        state = _with_lane(state, record.subscriber, replace(lane, queue=queue))
-    return Folded(state)
+        queue = tuple(_attempted(item, record, offset) if other is item else other for other in lane.queue)
+        return Folded(_with_lane(state, record.subscriber, replace(lane, queue=queue)))
+    differs = record.attempts != item.attempts or record.status is not item.status
+    late = differs and offset > item.record_offset
+    return Folded(state, correction=queued_record(state.case_id, record.subscriber, item) if late else None)
 
 
 def _with_lane(state: CaseOutbox, name: str, lane: Lane) -> CaseOutbox:
@@ -122,7 +124,7 @@ def _released(state: CaseOutbox, alert_id: str) -> str | None:
     return None if alert_id in state.queued() else alert_id
 
 
-def _attempted(item: Item, record: DeliveryRecord) -> Item:
+def _attempted(item: Item, record: DeliveryRecord, offset: int) -> Item:
     return replace(
         item,
         status=record.status,
@@ -133,6 +135,7 @@ def _attempted(item: Item, record: DeliveryRecord) -> Item:
         last_attempt_at=_instant(record.last_attempt_at),
         next_at=_instant(record.next_attempt_at),
         endpoint_id=record.endpoint_id,
+        record_offset=offset,
     )
 
 

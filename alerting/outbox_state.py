@@ -42,6 +42,8 @@ class Item:
     last_attempt_at: int | None = None
     endpoint_id: str | None = None
     """Of a disabled endpoint: which one said 410."""
+    record_offset: int = -1
+    """Where on hw.deliveries the record lies that made it what it is; -1 before the first attempt."""
 
 
 @dataclass(frozen=True, slots=True)

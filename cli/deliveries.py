@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from cli.configured import ConfigOption, settings_of
 from cli.output import fail, out
 
 if TYPE_CHECKING:
@@ -14,11 +15,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Show what is pending at subscribers, and why.")
 
-Bootstrap = Annotated[
-    str,
-    typer.Option(help="HOST:PORT of a broker, several comma-separated.", envvar="HOTLINE_WATCH_BOOTSTRAP_SERVERS"),
-]
-Prefix = Annotated[str, typer.Option(help="Put before every topic's name.", envvar="HOTLINE_WATCH_TOPIC_PREFIX")]
+Bootstrap = Annotated[str | None, typer.Option(help="HOST:PORT of a broker, in place of the settings'.")]
+Prefix = Annotated[str | None, typer.Option(help="What stands before every topic's name, in place of the settings'.")]
 
 
 @app.callback()
@@ -31,15 +29,18 @@ def list_deliveries(
     pending: Annotated[bool, typer.Option("--pending", help="Only what is not accepted yet.")] = False,
     subscriber: Annotated[str | None, typer.Option(help="Only this subscriber's.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    bootstrap_servers: Bootstrap = "127.0.0.1:9092",
-    prefix: Prefix = "",
+    config: ConfigOption = None,
+    bootstrap_servers: Bootstrap = None,
+    prefix: Prefix = None,
 ) -> None:
     """List deliveries as they stand: one line each, then how many are in which state."""
     from streams.dispatch_log import ClusterUnreachableError, DeliveriesUnreadableError, read_standings
     from streams.topics import TopicSet
 
+    settings = settings_of(config)
+    topics = settings.topics if prefix is None else TopicSet(prefix=prefix)
     try:
-        found = read_standings(bootstrap_servers, TopicSet(prefix=prefix).deliveries)
+        found = read_standings(bootstrap_servers or settings.bootstrap_servers, topics.deliveries)
     except (ClusterUnreachableError, DeliveriesUnreadableError) as error:
         fail(str(error))
     if subscriber is not None:

@@ -1,7 +1,6 @@
 """`hotline-watch explain`: a ticket's timeline, its facts, and for each rule why it speaks or not."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,13 +8,12 @@ import typer
 from rich.table import Table
 
 from cli.output import err, fail, out
-from cli.running import instant_option, pack_of, recorded_events, run_core
+from cli.running import RUN_KEYS, instant_option, pack_of, recorded_events, run_core
 from models.decode import Rejected
 from models.times import format_instant, format_minute
 from rules.explaining import RuleExplained, explain
 from rules.facts import FACTS, as_mapping
 from rules.lifecycle import STATE_TITLES
-from rules.pseudonym import PseudonymKey
 from rules.telling import LEVEL_TITLES, tell_event, unit_title
 from rules.tickets import Judged, judge
 
@@ -38,7 +36,7 @@ def explain_ticket(
     def reject(path: Path, number: int, why: Rejected) -> None:
         rejected.append(f"{path}:{number}: {why.reason}")
 
-    source = recorded_events(events, [PseudonymKey("run", os.urandom(32))], reject)
+    source = recorded_events(events, RUN_KEYS, reject)
     driver = run_core(pack, source, end, lambda alert: None)
     if rejected:
         err.print(f"{len(rejected)} lines were rejected, the first: {rejected[0]}", markup=False)

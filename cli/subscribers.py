@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Check and list subscribers.")
 
-File = Annotated[Path, typer.Argument(help="The subscribers file.", envvar="HOTLINE_WATCH_SUBSCRIBERS")]
+File = Annotated[Path, typer.Argument(help="The subscribers file.", envvar="HOTLINE_WATCH_SUBSCRIBERS_FILE")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

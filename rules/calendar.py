@@ -78,5 +78,11 @@ def work_days_between(start: int, end: int) -> tuple[int, bool]:
     return max(count, 0), _is_known(table, first, last)
 
 
+def announced_work_days_between(start: int, end: int) -> int:
+    """Return how many of the whole work days between two instants lie in the announced years."""
+    last_known = (_table().known_to + 1) * DAY - 8 * HOUR - 1
+    return work_days_between(start, min(end, last_known))[0]
+
+
 def _is_known(table: _Table, first: int, last: int) -> bool:
     return last <= first or (first + 1 >= table.known_from and last <= table.known_to)

@@ -107,7 +107,8 @@ def _repeat(
 ) -> tuple[int, tuple[RepeatedComplaint, ...]]:
     """Return the most complaints within any window that contains one of the lineage's own, and those complaints."""
     own = {one.ticket_id for one in anchors}
-    everything = [one for _, complaints in claims.values() for one in complaints]
+    # A child's complaint is claimed by the child and by its root: it is one.
+    everything = list({one.ticket_id: one for _, complaints in claims.values() for one in complaints}.values())
     best: list[RepeatedComplaint] = []
     for anchor in anchors:
         edges = same.get(anchor.ticket_id, {})

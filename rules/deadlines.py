@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from models.ticket_event import EventType as E
 from models.times import DAY
-from rules.calendar import add_work_days, work_days_between
+from rules.calendar import add_work_days, announced_work_days_between, work_days_between
 from rules.history import Deadline
 
 NEAR_SHARE = 5  # a fifth of the time is left
@@ -22,11 +22,12 @@ class Reached(NamedTuple):
     near: bool
     overdue: bool
     work_days: int
-    incomplete: bool
+    announced_days: int
+    """of these, the work days that have been announced: only they can make a warning red"""
     overdue_since: int
 
 
-_NOTHING = Reached(False, False, 0, False, 0)
+_NOTHING = Reached(False, False, 0, 0, 0)
 
 
 def near_at(deadline: Deadline) -> int:
@@ -50,11 +51,12 @@ def reached(deadline: Deadline, now: int) -> Reached:
     best = _NOTHING
     for due, until in [*((old_due, event.at - 1) for event, old_due in deadline.moved), (deadline.due, last)]:
         if due <= min(until, last):
-            days, complete = work_days_between(due, min(until, last))
+            days, _ = work_days_between(due, min(until, last))
             if not best.overdue or days > best.work_days:
-                best = Reached(True, True, days, deadline.incomplete or not complete, due)
-    if not best.overdue and last >= near_at(deadline):
-        return Reached(True, False, 0, deadline.incomplete, 0)
+                announced = 0 if deadline.incomplete else announced_work_days_between(due, min(until, last))
+                best = Reached(True, True, days, announced, due)
+    if not best.overdue and not deadline.resolved_later and last >= near_at(deadline):
+        return Reached(True, False, 0, 0, 0)
     return best
 
 

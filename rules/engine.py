@@ -6,13 +6,14 @@ from functools import lru_cache
 import cel
 
 from models.base import Level
-from rules.facts import BY_PATH, INDEX, NEUTRAL, Values, as_tree
+from rules.facts import INDEX, NEUTRAL, Values, as_tree
 from rules.fold import Histories
 from rules.pack import Pack, Rule, RuleCase
 
 Levels = tuple[Level | None, ...]
 
-_CALENDAR = INDEX["calendar.incomplete"]
+_COUNTED = "due.overdue_work_days"
+_ANNOUNCED = "due.announced_work_days"
 _MEMO_SIZE = 50_000
 
 
@@ -23,19 +24,21 @@ class Engine:
         self.pack = pack
         self.rules = pack.active
         self.thresholds = pack.thresholds
-        self._on_calendar = tuple(any(BY_PATH[path].work_days for path in rule.paths) for rule in self.rules)
+        self._on_calendar = tuple(_COUNTED in rule.paths for rule in self.rules)
         self.histories = Histories()
         self.levels = lru_cache(maxsize=_MEMO_SIZE)(self._levels)
 
     def _levels(self, values: Values) -> Levels:
         context = cel.Context(as_tree(values))
         found = tuple(level_of(rule, context) for rule in self.rules)
-        if not values[_CALENDAR]:
+        announced = values[INDEX[_ANNOUNCED]]
+        if values[INDEX[_COUNTED]] == announced:
             return found
-        # Days that nobody has announced yet must not make a warning red.
+        # Days that nobody has announced yet must not make a warning red: those rules are asked again without them.
+        sure = cel.Context(as_tree((*values[: INDEX[_COUNTED]], announced, *values[INDEX[_COUNTED] + 1 :])))
         return tuple(
-            Level.YELLOW if level is Level.RED and on_calendar else level
-            for level, on_calendar in zip(found, self._on_calendar, strict=True)
+            Level.YELLOW if level is Level.RED and on_calendar and level_of(rule, sure) is not Level.RED else level
+            for rule, level, on_calendar in zip(self.rules, found, self._on_calendar, strict=True)
         )
 
 
@@ -52,6 +55,8 @@ def values_with(facts: Mapping[str, int | bool | str]) -> Values:
     values = list(NEUTRAL)
     for path, value in facts.items():
         values[INDEX[path]] = value
+    if _ANNOUNCED not in facts:
+        values[INDEX[_ANNOUNCED]] = values[INDEX[_COUNTED]]
     return tuple(values)
 
 

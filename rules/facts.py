@@ -14,6 +14,7 @@ from rules.calendar import add_work_days
 from rules.event import Event
 from rules.fold import UNCLEAR_CODES
 from rules.history import Deadline, Holding, Lineage, Return, Visit
+from rules.lifecycle import State
 from rules.repeats import Repeat, counts_as_complaint
 
 Value = int | bool | str
@@ -167,7 +168,7 @@ def _registrations(view: View) -> list[Event]:
 
 
 def _waiting_events(view: View) -> list[Event]:
-    start = waiting.first_registration(view.lineage)
+    start = view.lineage.start
     in_hand = [holding.since for holding in view.lineage.holdings]
     return ([start] if start else []) + [span.since for span in view.lineage.waiting[1:]] + in_hand
 
@@ -182,12 +183,14 @@ def _longest_holding(view: View) -> int:
     return max(spans, default=0) // DAY
 
 
-def _incomplete_calendar(view: View) -> bool:
-    return any(found.incomplete for _, found in view.reached)
-
-
 def _event_of(one: Event | Visit | Holding) -> Event:
-    return one if isinstance(one, Event) else one.event if isinstance(one, Visit) else one.since
+    match one:
+        case Visit(event=event):
+            return event
+        case Holding(since=event):
+            return event
+        case _:
+            return one
 
 
 def _count(name: str, path: str, doc: str) -> Fact:
@@ -210,8 +213,8 @@ FACTS: tuple[Fact, ...] = (
     Fact(
         "returns.units",
         "int",
-        "different units among those returns (涉及单位数)",
-        lambda view: len({one.unit for one in _counted(view)}),
+        "different units among those returns (涉及单位数); an unnamed unit is none of them",
+        lambda view: len({one.unit for one in _counted(view) if one.unit is not None}),
         lambda view: _asked(_counted(view)),
         lambda view: view.lineage.denials,
         of="returns",
@@ -386,10 +389,12 @@ FACTS: tuple[Fact, ...] = (
         of="deadlines",
     ),
     Fact(
-        "calendar.incomplete",
-        "bool",
-        "a work day was counted that has not been announced yet",
-        _incomplete_calendar,
+        "due.announced_work_days",
+        "int",
+        "of the work days by which the worst time limit has been passed, those in years whose calendar is announced; red needs them",
+        lambda view: max((found.announced_days for _, found in view.reached), default=0),
+        clock=True,
+        causes=_work_day_causes,
         of="deadlines",
     ),
     Fact(
@@ -403,7 +408,10 @@ FACTS: tuple[Fact, ...] = (
     _count("suspensions", "suspensions.count", "times the ticket was suspended (挂起)"),
     _count("supervised", "supervised.count", "times it was put under supervision (督办)"),
     Fact(
-        "lineage.tickets", "int", "tickets in the lineage, merged ones included", lambda view: len(view.lineage.tickets)
+        "lineage.tickets",
+        "int",
+        "tickets in the lineage, merged ones included",
+        lambda view: sum(ticket.state is not State.NEW for ticket in view.lineage.tickets.values()),
     ),
     Fact(
         "lineage.unexpected",

@@ -23,6 +23,7 @@ def fold(root: str, events: Iterable[Event], *, ordered: bool = False) -> Lineag
     story = list(events) if ordered else in_fold_order(list(events))
     lineage = Lineage(root, story)
     tickets = lineage.tickets
+    tickets[root] = Ticket(root)
     for event in story:
         ticket = tickets.get(event.ticket_id)
         if ticket is None:
@@ -56,10 +57,9 @@ class Histories:
         return lineage
 
     def is_without_effect(self, root: str, events: tuple[Event, ...]) -> bool:
-        """Tell whether the last of the events leaves every fact as it is: no step, and foreseen. Only where the history before is remembered."""
+        """Tell whether the last of the events leaves every fact as it is: it has no step, is foreseen, and the history before is known."""
         known = self._known.get(root)
-        has_effect = events[-1].type in _STEPS or events[-1].type == E.VOIDED
-        if known is None or has_effect or not _is_next(known[0], events):
+        if known is None or events[-1].type in _WITH_EFFECT or not _is_next(known[0], events):
             return False
         ticket = known[1].tickets[events[-1].ticket_id]
         return next_state(ticket.state, events[-1].type)[1] and not events[-1].test
@@ -88,21 +88,24 @@ def _apply(lineage: Lineage, ticket: Ticket, event: Event) -> None:
         ticket.unexpected.append(event)
     if event.unit is not None and event.unit_name:
         lineage.unit_names[event.unit] = event.unit_name
+    if event.test:
+        ticket.test, lineage.claimed = True, None
     if ticket.voided is not None:
         return
     step = _STEPS.get(event.type)
     if step is not None:
-        if event.type in _CHANGES_CLAIMS or event.test:
+        if event.type in _CHANGES_CLAIMS:
             lineage.claimed = None
         step(lineage, ticket, event)
 
 
 def _registered(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     if ticket.registered is None:
-        first = all(other.registered is None for other in lineage.tickets.values())
         ticket.registered = event
-        ticket.waits = True
-        if first or ticket.ticket_id == lineage.root:
+        if lineage.start is None:
+            lineage.start = event
+        # A complaint made again on an open or settled matter does not start another wait: the root's counts.
+        if ticket.ticket_id == lineage.root or lineage.tickets[lineage.root].registered is None:
             _resume_waiting(lineage, ticket, event)
         repeat_of = event.data.get("repeat_of")
         if repeat_of is not None:
@@ -145,6 +148,7 @@ def _recalled(lineage: Lineage, ticket: Ticket, event: Event) -> None:
 
 def _return_requested(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     data = event.data
+    asked = event.type == E.RETURN_REQUESTED
     designated = lineage.designations[-1].unit if lineage.designations else None
     lineage.returns.append(
         Return(
@@ -152,32 +156,38 @@ def _return_requested(lineage: Lineage, ticket: Ticket, event: Event) -> None:
             event.unit,
             missing=sum(data.get(item) is False for item in ("contacted", "site_checked", "evidence")),
             after_designation=designated is not None and event.unit == designated,
-            after_denial=any(denial.unit == event.unit for denial in lineage.denials)
-            or any(one.denied and one.unit == event.unit for one in lineage.returns),
+            after_denial=asked and event.unit is not None and event.unit in lineage.denied_units,
+            handed_out_before=len(lineage.holdings),
         )
     )
     _end_deadlines(lineage, Ending(event, event.unit, lineage.returns[-1]))
 
 
-def _open_return(lineage: Lineage, ticket: Ticket, event: Event) -> Return | None:
-    for one in lineage.returns:
-        if one.decision is None and _concerns(lineage, ticket, one.event, one.unit, event.unit):
+def _decided_return(lineage: Lineage, ticket: Ticket, event: Event) -> Return | None:
+    """Return what a decision is about: the first open request, else the last return, unless the unit got the ticket again since."""
+    theirs = [one for one in lineage.returns if _concerns(lineage, ticket, one.event, one.unit, event.unit)]
+    for one in theirs:
+        if one.decision is None:
             return one
+    last = theirs[-1] if theirs else None
+    if last is not None and all(holding.unit != last.unit for holding in lineage.holdings[last.handed_out_before :]):
+        return last
     return None
 
 
 def _return_approved(lineage: Lineage, ticket: Ticket, event: Event) -> None:
-    asked = _open_return(lineage, ticket, event)
+    asked = _decided_return(lineage, ticket, event)
     if asked is None:
         _return_requested(lineage, ticket, event)
         asked = lineage.returns[-1]
-    asked.decision = event
+    asked.decision, asked.denied = event, False
     _end_holding(lineage, ticket, event, asked.unit)
 
 
 def _return_denied(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     lineage.denials.append(event)
-    asked = _open_return(lineage, ticket, event)
+    asked = _decided_return(lineage, ticket, event)
+    lineage.denied_units.add(event.unit if asked is None else asked.unit)
     if asked is None:
         return
     asked.decision, asked.denied = event, True
@@ -213,34 +223,60 @@ def _extension_approved(lineage: Lineage, ticket: Ticket, event: Event) -> None:
         until = asked[-1].data.get("until") if asked else None
     if until is None:
         return
-    for deadline in reversed(lineage.deadlines):
-        if deadline.ended_at is None and _concerns(lineage, ticket, deadline.event, deadline.unit, event.unit):
+    running = [one for one in lineage.deadlines if _may_move(lineage, ticket, one)]
+    theirs = [one for one in running if event.unit is None or one.unit is None or one.unit == event.unit]
+    for deadline in theirs or running[-1:]:
+        if deadline.due < until:
             deadline.moved.append((event, deadline.due))
             deadline.due = until
-            return
+
+
+def _may_move(lineage: Lineage, ticket: Ticket, deadline: Deadline) -> bool:
+    """An extension moves what runs, and what runs on if the return that has ended it is denied."""
+    if not _of(lineage, ticket, deadline.event):
+        return False
+    if deadline.ended_by is None:
+        return True
+    return any(one.event is deadline.ended_by and one.decision is None for one in lineage.returns)
 
 
 def _resolved(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     lineage.resolutions.append(event)
-    if event.data.get("appeal") == "unreasonable":
-        ticket.unreasonable, ticket.unreasonable_reviewed = event, False
-    else:
-        ticket.unreasonable, ticket.unreasonable_reviewed = None, False
+    for deadline in lineage.deadlines:
+        deadline.resolved_later = True
+    _find_unreasonable(lineage, ticket, event if event.data.get("appeal") == "unreasonable" else None)
     _stop(lineage, ticket, event)
 
 
+def _find_unreasonable(lineage: Lineage, ticket: Ticket, event: Event | None) -> None:
+    if ticket.unreasonable_reviewed:
+        lineage.claimed = None
+    ticket.unreasonable, ticket.unreasonable_reviewed = event, False
+
+
+def _review_unreasonable(lineage: Lineage, ticket: Ticket) -> None:
+    """What the hotline's review let pass has been reviewed: an unreasonable demand no longer counts as a complaint."""
+    if ticket.unreasonable is not None and not ticket.unreasonable_reviewed:
+        ticket.unreasonable_reviewed = True
+        lineage.claimed = None
+
+
 def _stop(lineage: Lineage, ticket: Ticket, event: Event) -> None:
-    """End the citizen's wait and the ticket's running deadlines; the end of a merged child is not its lineage's."""
+    """End the ticket's time limits and its part in the citizen's wait.
+
+    The root's end is everybody's. A merged child's end is its own: that the child was closed says nothing of its root.
+    """
+    _end_deadlines(lineage, Ending(event, None, stops=True))
+    _end_holding(lineage, ticket, event, None)
     if ticket.merged is not None:
         return
-    ticket.waits = False
+    for one in lineage.tickets.values() if ticket.ticket_id == lineage.root else (ticket,):
+        one.waits = False
     _close_span_if_nobody_waits(lineage, event)
-    _end_deadlines(lineage, Ending(event, None))
-    _end_holding(lineage, ticket, event, None)
 
 
 def _archived(lineage: Lineage, ticket: Ticket, event: Event) -> None:
-    ticket.unreasonable_reviewed = ticket.unreasonable is not None
+    _review_unreasonable(lineage, ticket)
     _stop(lineage, ticket, event)
 
 
@@ -254,7 +290,7 @@ def _reopened(lineage: Lineage, ticket: Ticket, event: Event) -> None:
 
 
 def _review_rejected(lineage: Lineage, ticket: Ticket, event: Event) -> None:
-    ticket.unreasonable, ticket.unreasonable_reviewed = None, False
+    _find_unreasonable(lineage, ticket, None)
     _resume_waiting(lineage, ticket, event)
     _limited(lineage, ticket, event)
 
@@ -267,7 +303,7 @@ def _redo_ordered(lineage: Lineage, ticket: Ticket, event: Event) -> None:
 
 def _visited(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     # A visit comes after the hotline's review: what the review let pass has been reviewed.
-    ticket.unreasonable_reviewed = ticket.unreasonable is not None
+    _review_unreasonable(lineage, ticket)
     dissatisfied = event.data.get("result") in DISSATISFIED
     lineage.visits.append(Visit(event, dissatisfied, bool(lineage.redos)))
     if dissatisfied:
@@ -281,16 +317,16 @@ def _satisfaction_changed(lineage: Lineage, ticket: Ticket, event: Event) -> Non
 def _merged(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     if ticket.ticket_id == lineage.root:
         return  # its own merge was refused, or is under way: the state above decides, not the fold
+    if event.data["into"] == ticket.ticket_id:
+        return
     ticket.merged = event
-    ticket.waits = False
-    root = lineage.tickets.get(lineage.root)
-    if root is not None and root.registered is not None:
-        _close_span_if_nobody_waits(lineage, event)
+    root = lineage.tickets[lineage.root]
+    root.waits, ticket.waits = root.waits or ticket.waits, False
 
 
 def _resume_waiting(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     """The citizen waits (again), from the original start; a merged child speaks for its root."""
-    speaker = lineage.tickets.get(lineage.root, ticket) if ticket.merged is not None else ticket
+    speaker = lineage.tickets[lineage.root] if ticket.merged is not None else ticket
     speaker.waits = True
     if not lineage.waiting or lineage.waiting[-1].until is not None:
         lineage.waiting.append(WaitingSpan(event))
@@ -304,10 +340,12 @@ def _close_span_if_nobody_waits(lineage: Lineage, event: Event) -> None:
 
 
 def _of(lineage: Lineage, ticket: Ticket, event: Event) -> bool:
-    """Tell whether an earlier event is this ticket's own, or of a child merged into it."""
+    """Tell whether an earlier event is this ticket's own, or of one that is merged with it."""
     if event.ticket_id == ticket.ticket_id:
         return True
-    return ticket.ticket_id == lineage.root and lineage.tickets[event.ticket_id].merged is not None
+    return all(
+        one.merged is not None or one.ticket_id == lineage.root for one in (ticket, lineage.tickets[event.ticket_id])
+    )
 
 
 def _end_deadlines(lineage: Lineage, ending: Ending) -> None:
@@ -319,6 +357,8 @@ def _end_deadlines(lineage: Lineage, ending: Ending) -> None:
 
 def _ends(lineage: Lineage, ending: Ending, deadline: Deadline) -> bool:
     ticket = lineage.tickets[ending.event.ticket_id]
+    if ending.stops:  # the whole lineage by its root, else the ticket itself
+        return ticket.ticket_id == lineage.root or deadline.event.ticket_id == ticket.ticket_id
     return _concerns(lineage, ticket, deadline.event, deadline.unit, ending.unit)
 
 
@@ -341,9 +381,7 @@ def _append_to(name: str) -> Callable[[Lineage, Ticket, Event], None]:
 
 
 # What decides whether and as what a ticket counts as a complaint.
-_CHANGES_CLAIMS = frozenset(
-    {E.REGISTERED, E.AMENDED, E.LINKED, E.WITHDRAWN, E.MERGED, E.RESOLVED, E.REVIEW_REJECTED, E.VISITED, E.ARCHIVED}
-)
+_CHANGES_CLAIMS = frozenset({E.REGISTERED, E.AMENDED, E.LINKED, E.WITHDRAWN, E.MERGED})
 
 _STEPS: dict[str, Callable[[Lineage, Ticket, Event], None]] = {
     E.REGISTERED: _registered,
@@ -374,3 +412,4 @@ _STEPS: dict[str, Callable[[Lineage, Ticket, Event], None]] = {
     E.URGED: _append_to("urged"),
     E.SUSPENDED: _append_to("suspensions"),
 }
+_WITH_EFFECT = frozenset(_STEPS) | {E.VOIDED}

@@ -18,6 +18,8 @@ class Return:
     """how many of contact, site check and evidence were said to be missing; what was not said is unknown, never missing"""
     after_designation: bool = False
     after_denial: bool = False
+    handed_out_before: int = 0
+    """how many times the ticket had been handed to a lead unit by then"""
 
 
 @dataclass(slots=True)
@@ -31,6 +33,8 @@ class Deadline:
     """a work day was counted that is not announced yet"""
     ended_at: int | None = None
     ended_by: Event | None = None
+    resolved_later: bool = False
+    """the ticket was resolved after the limit was laid: that it had been near is no matter any more"""
     moved: list[tuple[Event, int]] = field(default_factory=list)
     """approved extensions: the event and the due time it replaced"""
 
@@ -42,6 +46,7 @@ class Ending:
     event: Event
     unit: str | None
     asked: Return | None = None
+    stops: bool = False
 
 
 @dataclass(slots=True)
@@ -78,7 +83,7 @@ class Ticket:
     links: list[str] = field(default_factory=list)
     state: State = State.NEW
     unexpected: list[Event] = field(default_factory=list)
-    unknown: int = 0
+    test: bool = False
     withdrawn: Event | None = None
     voided: Event | None = None
     merged: Event | None = None
@@ -104,8 +109,11 @@ class Lineage:
     root: str
     events: list[Event]
     tickets: dict[str, Ticket] = field(default_factory=dict)
+    start: Event | None = None
+    """the first registration, with which the citizen's wait began"""
     returns: list[Return] = field(default_factory=list)
     denials: list[Event] = field(default_factory=list)
+    denied_units: set[str | None] = field(default_factory=set)
     designations: list[Event] = field(default_factory=list)
     deadlines: list[Deadline] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
@@ -128,10 +136,11 @@ class Lineage:
 
     @property
     def voided(self) -> Event | None:
-        """Return what voided the whole lineage: nothing while any ticket of it stands."""
-        last: Event | None = None
-        for ticket in self.tickets.values():
-            if ticket.voided is None:
-                return None
-            last = ticket.voided
-        return last
+        """Return what voided the case: the root's voiding, or the last one where every ticket that anything is known of is voided."""
+        root = self.tickets[self.root]
+        if root.voided is not None:
+            return root.voided
+        known = [ticket for ticket in self.tickets.values() if ticket.state is not State.NEW]
+        if not known or any(ticket.voided is None for ticket in known):
+            return None
+        return known[-1].voided

@@ -26,7 +26,7 @@ from models.ticket_event import (
 from models.times import DAY, HOUR, MINUTE, parse_instant
 from rules.calendar import add_work_days
 from rules.event import Event
-from rules.masking import mask, mask_label
+from rules.masking import mask, mask_label, without_house
 from rules.pseudonym import PseudonymKey, citizen_keys
 from rules.sketch import pack_sketch, sketch_of
 
@@ -54,9 +54,15 @@ def to_event(event: TicketEvent, keys: Sequence[PseudonymKey]) -> Event:
         unit_name,
         bool(event.backfill),
         bool(event.test),
-        hashlib.blake2b(body, digest_size=8, key=str(at).encode()).hexdigest(),
+        hashlib.blake2b(body, digest_size=8, key=f"{at}{_person(data)}".encode()).hexdigest(),
         data,
     )
+
+
+def _person(data: dict[str, Any]) -> str:
+    """Return a short mark of the citizen, by the oldest secret: a rotation must not look like another person."""
+    citizens = data.get("citizens")
+    return hashlib.blake2b(citizens[-1].encode(), digest_size=8).hexdigest() if citizens else ""
 
 
 def _registered(event: Registered, at: int, keys: Sequence[PseudonymKey]) -> dict[str, Any]:
@@ -103,6 +109,10 @@ def _place(fields: RegisteredFields, names: list[str]) -> dict[str, str]:
         for name in ("district", "street", "community")
         if (value := getattr(fields.place, name))
     }
+    if "community" in place and not (cut := without_house(place["community"])):
+        del place["community"]
+    elif "community" in place:
+        place["community"] = cut
     if fields.place.text:
         # An address may lead to a person; for "the same place" its hash is enough.
         text = "".join(mask(fields.place.text, names).split())

@@ -13,6 +13,8 @@ from functools import lru_cache
 PHONE_MASK = "〔电话〕"
 ID_MASK = "〔证件号〕"
 CONTACT_MASK = "〔联系方式〕"
+NUMBER_MASK = "〔号码〕"
+PLATE_MASK = "〔车牌〕"
 NAME_MASK = "〔姓名〕"
 
 _NUMERALS = {character: str(digit) for digit, character in enumerate("〇一二三四五六七八九")}
@@ -43,7 +45,14 @@ _ID15 = re.compile(rf"(?<!\d)[1-9]{_digits(14)}(?!\d)")
 _MOBILE = re.compile(rf"(?<!\d)(?:\+?(?:0086|86){_SEPARATOR})?1{_SEPARATOR}[3-9]{_digits(9)}(?!\d)")
 _LANDLINE = re.compile(r"(?<!\d)0\d{2,3}[\s\-—–()（）]{0,2}[2-8]\d{6,7}(?!\d)")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63})+")
-_ACCOUNT = re.compile(r"(?:微信|QQ|qq|VX|vx|Vx|V信|v信)号?[\s是为:：]{0,3}[A-Za-z0-9][A-Za-z0-9_\-]{4,29}")
+_HOTLINE = re.compile(r"(?<!\d)[48]00[\s\-—–]?\d{3,4}[\s\-—–]?\d{3,4}(?!\d)")
+_CARD = re.compile(rf"(?<!\d)[1-9]{_digits(15)}(?:{_SEPARATOR}\d){{0,3}}(?!\d)")
+_LONG_NUMBER = re.compile(r"\d(?:[\s\-—–.]?\d){6,}")
+_PLATE = re.compile(
+    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Z][·\s]?[A-Z0-9]{4,5}[A-Z0-9挂学警港澳]"
+)
+_HOUSE = re.compile(r"[0-9A-Za-z一二三四五六七八九十百〇零]+(?:号楼|号院|号|栋|幢|座|单元|室|弄|户)")
+_ACCOUNT = re.compile(r"(?:微信|扣扣|QQ|qq|VX|vx|Vx|V信|v信)号?[\s是为:：]{0,3}[A-Za-z0-9][A-Za-z0-9_\-]{4,29}")
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _ID_CHECKS = "10X98765432"
 
@@ -54,7 +63,9 @@ def mask(text: str, names: Iterable[str] = ()) -> str:
         text = _mask_numbers(text)
     if "@" in text:
         text = _EMAIL.sub(CONTACT_MASK, text)
-    if "信" in text or "Q" in text or "q" in text or "V" in text or "v" in text:
+    if not text.isascii() and any(letter in text for letter in "ABCDEFGHJKLMNPQRSTUVWXYZ"):
+        text = _PLATE.sub(PLATE_MASK, text)
+    if any(mark in text for mark in "信扣QqVv"):
         text = _ACCOUNT.sub(CONTACT_MASK, text)
     for name in names:
         if len(name) >= 2 and name in text:
@@ -64,8 +75,14 @@ def mask(text: str, names: Iterable[str] = ()) -> str:
 
 @lru_cache(maxsize=50_000)
 def mask_label(text: str) -> str:
-    """Return `mask` of a short text that comes again and again: a unit's name, a place, a category."""
-    return mask(text)
+    """Return a short text that comes again and again (a unit's name, a place, a category) masked: there no long number belongs."""
+    return _LONG_NUMBER.sub(NUMBER_MASK, mask(text))
+
+
+def without_house(community: str) -> str:
+    """Return a community's name without what leads to a house or a home in it; empty where nothing else is said."""
+    found = _HOUSE.search(community)
+    return community[: found.start()].rstrip() if found else community
 
 
 def fold_digits(text: str, *, numerals: bool = True) -> tuple[str, list[int]]:
@@ -97,7 +114,9 @@ def _mask_folded(text: str, folded: str, offsets: list[int]) -> str:
         (_ID18, ID_MASK, _is_id_number),
         (_MOBILE, PHONE_MASK, None),
         (_ID15, ID_MASK, _is_old_id_number),
+        (_CARD, NUMBER_MASK, None),
         (_LANDLINE, PHONE_MASK, None),
+        (_HOTLINE, PHONE_MASK, None),
     ):
         for match in pattern.finditer(folded):
             start, end = match.span()

@@ -1,8 +1,8 @@
 """Same matter (同事): are two complaints of one citizen about the same thing?
 
-What the hotline itself recorded decides: `repeat_of`, `linked`, merged tickets. Else the first two category levels and the place must be
-equal and the texts alike above a low floor; where category and place are both missing, the texts alone decide at a high floor. The relation
-is not transitive: each pair is judged by itself. docs/same-matter.md shows on real messages how the floors were chosen.
+What the hotline itself recorded decides: `repeat_of`, `linked`, merged tickets. Else the first two category levels and the place must
+be equal and the texts alike above a low floor; where both complaints lack category and place, the texts alone decide at a high floor.
+The relation is not transitive: each pair is judged by itself. docs/same-matter.md shows on real messages how the floors were chosen.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from rules.sketch import similarity
 class MatterConfig:
     """How alike two texts must be, as the Jaccard similarity of their character bigrams (0 to 1), and the window in days."""
 
-    low_floor: float = 0.08
+    low_floor: float = 0.03
     high_floor: float = 0.45
     window_days: int = 90
 
@@ -28,7 +28,12 @@ def same_matter(one: Complaint, other: Complaint, config: MatterConfig) -> str |
     place = _same_place(one, other)
     if category is False or place is False:
         return None
-    floor = config.low_floor if category and place else config.high_floor
+    if category is None and place is None:
+        floor = config.high_floor
+    elif category and place:
+        floor = config.low_floor
+    else:
+        return None
     alike = similarity(one.text, other.text)
     if alike < floor:
         return None
@@ -37,12 +42,14 @@ def same_matter(one: Complaint, other: Complaint, config: MatterConfig) -> str |
 
 
 def _equal(one: tuple[str, ...] | str, other: tuple[str, ...] | str) -> bool | None:
-    """Return whether two values are equal; None where either is missing."""
-    return one == other if one and other else None
+    """Return whether two values are equal; None where both are missing."""
+    return one == other if one or other else None
 
 
 def _same_place(one: Complaint, other: Complaint) -> bool | None:
-    if _equal(one.district, other.district) is False or _equal(one.street, other.street) is False:
-        return False
-    community = _equal(one.community, other.community)
-    return community if community is not None else _equal(one.spot, other.spot)
+    for name in ("district", "street"):
+        if (here := getattr(one, name)) and (there := getattr(other, name)) and here != there:
+            return False
+    if one.community and other.community:
+        return one.community == other.community
+    return _equal(one.spot, other.spot) if one.spot or other.spot else _equal(one.community, other.community)

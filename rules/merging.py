@@ -4,8 +4,6 @@ A ticket that was merged into another forwards all it knows to it. Of merges tha
 the circle sees all of them and comes to the same answer.
 """
 
-from collections.abc import Iterable
-
 from models.ticket_event import EventType as E
 from rules.event import Event, by_time
 from rules.state import TicketState
@@ -20,28 +18,36 @@ def lineage_events(state: TicketState) -> list[Event]:
     return list(found.values())
 
 
-def _merges(events: Iterable[Event]) -> dict[str, Event]:
-    """Return each ticket's merge: the last one said of it."""
-    merges: dict[str, Event] = {}
-    for event in sorted(events, key=by_time):
-        if event.type == E.MERGED:
-            merges[event.ticket_id] = event
-    return merges
-
-
 def own_merge(state: TicketState) -> tuple[Event | None, list[Event]]:
-    """Return the merge that takes this ticket into another, if one stands; and this ticket's merges that are refused."""
-    own = [event for event in state.events if event.type == E.MERGED]
-    if not own:
+    """Return the merge that takes this ticket into another, if one stands; and this ticket's merges that are refused.
+
+    All merges that are known are taken in the order of time, each in place of what its ticket was merged into before; one that would
+    close a circle is refused and leaves things as they were.
+    """
+    if not any(event.type == E.MERGED for event in state.events):
         return None, []
-    refused = [event for event in own if event.data["into"] == state.ticket_id]
-    merges = _merges(lineage_events(state))
-    merge = merges[state.ticket_id]
-    circle = [merge]
-    while (following := merges.get(circle[-1].data["into"])) is not None and following not in circle:
-        circle.append(following)
-    if circle[-1].data["into"] == state.ticket_id and max(circle, key=by_time) is merge:
-        if merge not in refused:
-            refused.append(merge)
-        return None, refused
-    return merge, refused
+    into: dict[str, Event] = {}
+    refused: list[Event] = []
+    for event in sorted(lineage_events(state), key=by_time):
+        if event.type != E.MERGED:
+            continue
+        if _closes_circle(event, into):
+            if event.ticket_id == state.ticket_id:
+                refused.append(event)
+        else:
+            into[event.ticket_id] = event
+    return into.get(state.ticket_id), refused
+
+
+def _closes_circle(merge: Event, into: dict[str, Event]) -> bool:
+    target = merge.data["into"]
+    seen = set()
+    while target not in seen:
+        if target == merge.ticket_id:
+            return True
+        seen.add(target)
+        following = into.get(target)
+        if following is None:
+            return False
+        target = following.data["into"]
+    return False

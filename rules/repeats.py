@@ -67,19 +67,11 @@ def what_is_claimed(ticket: Ticket) -> tuple[object, ...]:
     """Return everything that a ticket's complaint is made from: while it is equal, the complaint is."""
     assert ticket.registered is not None
     first = ticket.registered
-    return (
-        ticket.ticket_id,
-        first.event_id,
-        first.at,
-        ticket.category,
-        ticket.place,
-        ticket.title,
-        ticket.content,
-        ticket.links,
-    )
+    said = (ticket.category, ticket.place, ticket.title, ticket.content, ticket.links)
+    return (ticket.ticket_id, first.event_id, first.at, *said, ticket.test)
 
 
-def complaint_of(ticket: Ticket, *, test: bool) -> Complaint:
+def complaint_of(ticket: Ticket) -> Complaint:
     """Return the ticket's complaint as the citizens' table needs it."""
     assert ticket.registered is not None
     texts = [unpack_sketch(text) for text in (ticket.title, ticket.content) if text]
@@ -95,5 +87,5 @@ def complaint_of(ticket: Ticket, *, test: bool) -> Complaint:
         place.get("spot", ""),
         pack_sketch(merge(texts)),
         tuple(dict.fromkeys(ticket.links)),
-        test,
+        ticket.test,
     )

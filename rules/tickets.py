@@ -65,11 +65,11 @@ def on_message(
     """Return the step that a message makes; `clock` is the partition's time, in microseconds."""
     if isinstance(message, EventMessage):
         return on_event(engine, state, message.event, clock)
-    before = on_time(engine, state, clock)
+    before = on_time(engine, state, clock, clock)
     changed = _told(before.state, message)
     if changed is None:
         return before
-    settled = settle(engine, changed, max(changed.clock, clock))
+    settled = settle(engine, changed, max(changed.clock, clock), clock)
     return Step(settled.state, before.outputs + settled.outputs)
 
 
@@ -90,25 +90,27 @@ def on_event(engine: Engine, state: TicketState, event: Event, clock: int) -> St
     """Return the step that a ticket's own event makes. A deadline at the event's very instant is judged after it."""
     for known in state.events:
         if known.event_id == event.event_id:
-            alarm = [ConflictingBody(event.ticket_id, event.event_id)] if known.digest != event.digest else []
-            step = on_time(engine, state, clock)
-            return Step(step.state, [*alarm, *step.outputs])
-    before = on_time(engine, state, event.at - 1)
+            alarm: list[Output] = (
+                [ConflictingBody(event.ticket_id, event.event_id)] if known.digest != event.digest else []
+            )
+            return Step(state, alarm)  # it says nothing of time either: another event of this very instant may follow
+    before = on_time(engine, state, event.at - 1, clock)
     events, truncated = _bounded(with_event(before.state.events, event))
-    grown = before.state._replace(events=events, truncated=state.truncated or truncated)
-    settled = _settle_event(engine, grown, max(grown.clock, event.at))
-    after = on_time(engine, settled.state, clock)
+    now = max(before.state.clock, event.at)
+    grown = before.state._replace(events=events, truncated=state.truncated or truncated, clock=now)
+    settled = _settle_event(engine, grown, now, clock)
+    after = on_time(engine, settled.state, clock, clock)
     return Step(after.state, before.outputs + settled.outputs + after.outputs)
 
 
-def _settle_event(engine: Engine, state: TicketState, now: int) -> Step:
+def _settle_event(engine: Engine, state: TicketState, now: int, clock: int) -> Step:
     """Settle after one more event; most say that work goes on, change no fact, and leave nothing to judge."""
     alone = not state.members and state.forwarded is None
     if alone and engine.histories.is_without_effect(state.ticket_id, state.events):
         engine.histories.fold(state.ticket_id, state.events)
         if all(one.held is None for one in state.standings.values()):
-            return Step(state._replace(clock=now), [])
-    return settle(engine, state, now)
+            return Step(state, [])
+    return settle(engine, state, now, clock)
 
 
 def _bounded(events: tuple[Event, ...]) -> tuple[tuple[Event, ...], bool]:
@@ -120,11 +122,11 @@ def _bounded(events: tuple[Event, ...]) -> tuple[tuple[Event, ...], bool]:
     return kept if first is None or first in kept else (first, *kept[1:]), True
 
 
-def on_time(engine: Engine, state: TicketState, now: int) -> Step:
+def on_time(engine: Engine, state: TicketState, now: int, clock: int = 0) -> Step:
     """Return the step that the passing of time makes: each deadline up to `now` is judged at its own instant, in order."""
     outputs: list[Output] = []
     while state.due_at is not None and state.due_at <= now:
-        step = settle(engine, state, state.due_at)
+        step = settle(engine, state, state.due_at, clock)
         outputs += step.outputs
         state = step.state
     return Step(state, outputs)
@@ -148,8 +150,8 @@ def _judged(engine: Engine, state: TicketState, merged: Event | None, now: int) 
     return Judged(lineage, values, engine.levels(values), None)
 
 
-def settle(engine: Engine, state: TicketState, now: int) -> Step:
-    """Judge the ticket at an instant and say what changed."""
+def settle(engine: Engine, state: TicketState, now: int, clock: int) -> Step:
+    """Judge the ticket at an instant and say what changed; `clock` is the time at which it is said."""
     outputs: list[Output] = []
     merged, refused = own_merge(state)
     judged = _judged(engine, state, merged, now)
@@ -157,14 +159,17 @@ def settle(engine: Engine, state: TicketState, now: int) -> Step:
         new = [event for event in refused if event.event_id not in state.refused]
         outputs += [RefusedMerge(event.ticket_id, event.event_id) for event in new]
         state = state._replace(refused=(*state.refused, *(event.event_id for event in new)))
-    state = _warn(engine, state, judged, now, outputs)
+    state = _warn(engine, state, judged, (now, max(now, clock)), outputs)
     state = _claim(state, judged, outputs)
     state = _forward(state, judged, outputs)
     due_at = None if judged.merged is not None else next_wake(judged.lineage, engine.thresholds, now)
-    return Step(state._replace(clock=now, due_at=due_at), outputs)
+    unchanged = state.clock == now and state.due_at == due_at
+    return Step(state if unchanged else state._replace(clock=now, due_at=due_at), outputs)
 
 
-def _warn(engine: Engine, state: TicketState, judged: Judged, now: int, outputs: list[Output]) -> TicketState:
+def _warn(
+    engine: Engine, state: TicketState, judged: Judged, when: tuple[int, int], outputs: list[Output]
+) -> TicketState:
     standings = state.standings
     if not standings and not any(judged.levels):
         return state
@@ -179,6 +184,7 @@ def _warn(engine: Engine, state: TicketState, judged: Judged, now: int, outputs:
         return state
     standings = dict(standings)
     sequence = state.sequence
+    now, issued_at = when
     view = View(judged.lineage, state.repeats, now)
     flags = _flags(state, judged)
     for rule_id in released:
@@ -194,7 +200,18 @@ def _warn(engine: Engine, state: TicketState, judged: Judged, now: int, outputs:
         push = live and not _is_test(judged.lineage) and rule.status == "stable"
         trial = () if rule.status == "stable" else ("rule_on_trial",)
         change = Change(
-            rule, before, level, previous, sequence, view, judged.values, ended_by, reason, (*flags, *trial), push
+            rule,
+            before,
+            level,
+            previous,
+            sequence,
+            issued_at,
+            view,
+            judged.values,
+            ended_by,
+            reason,
+            (*flags, *trial),
+            push,
         )
         alert = make_alert(change)
         outputs.append(alert)
@@ -216,14 +233,15 @@ def _is_held(lineage: Lineage) -> bool:
 
 
 def _is_test(lineage: Lineage) -> bool:
-    return any(event.test for event in lineage.events if event.ticket_id == lineage.root)
+    return lineage.tickets[lineage.root].test
 
 
 def _flags(state: TicketState, judged: Judged) -> tuple[str, ...]:
     lineage = judged.lineage
     facts = {
         "backfill": _is_held(lineage),
-        "calendar_incomplete": bool(judged.values[INDEX["calendar.incomplete"]]),
+        "calendar_incomplete": any(deadline.incomplete for deadline in lineage.deadlines)
+        or judged.values[INDEX["due.announced_work_days"]] != judged.values[INDEX["due.overdue_work_days"]],
         "rating_changed": bool(lineage.rating_changes),
         "test": _is_test(lineage),
         "truncated": state.truncated,
@@ -237,19 +255,17 @@ def _flags(state: TicketState, judged: Judged) -> tuple[str, ...]:
 
 def _claim(state: TicketState, judged: Judged, outputs: list[Output]) -> TicketState:
     """Tell each citizen's table which complaints this lineage claims; nothing where that has not changed."""
+    # A merged child claims its own complaints as before: to the citizen's table a complaint is one, however many lineages claim it.
     lineage = judged.lineage
-    if judged.merged is None and lineage.claimed is not None and lineage.claimed == state.claims:
+    if lineage.claimed is not None and lineage.claimed == state.claims:
         return state
     claimed: dict[str, list[Ticket]] = {}
-    if judged.merged is None:
-        for ticket in lineage.tickets.values():
-            if ticket.citizens and counts_as_complaint(ticket):
-                for citizen in ticket.citizens:
-                    claimed.setdefault(citizen, []).append(ticket)
-    test = _is_test(lineage)
+    for ticket in lineage.tickets.values():
+        if ticket.citizens and counts_as_complaint(ticket):
+            for citizen in ticket.citizens:
+                claimed.setdefault(citizen, []).append(ticket)
     digests = {
-        citizen: _digest([(test, *what_is_claimed(ticket)) for ticket in tickets])
-        for citizen, tickets in claimed.items()
+        citizen: _digest([what_is_claimed(ticket) for ticket in tickets]) for citizen, tickets in claimed.items()
     }
     lineage.claimed = digests
     if digests == state.claims:
@@ -258,7 +274,7 @@ def _claim(state: TicketState, judged: Judged, outputs: list[Output]) -> TicketS
     for citizen in sorted(digests.keys() | state.claims.keys()):
         if digests.get(citizen) != state.claims.get(citizen):
             told += 1
-            complaints = tuple(complaint_of(ticket, test=test) for ticket in claimed.get(citizen, ()))
+            complaints = tuple(complaint_of(ticket) for ticket in claimed.get(citizen, ()))
             outputs.append(ClaimMessage(citizen, state.ticket_id, told, complaints))
     return state._replace(told=told, claims=digests)
 

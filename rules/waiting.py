@@ -5,14 +5,7 @@ Nothing a unit does stops this clock but an end of the ticket; a dissatisfied vi
 """
 
 from models.times import DAY, format_instant
-from rules.event import Event
 from rules.history import Lineage
-
-
-def first_registration(lineage: Lineage) -> Event | None:
-    """Return the event with which the citizen's wait began."""
-    registered = [ticket.registered for ticket in lineage.tickets.values() if ticket.registered and not ticket.voided]
-    return min(registered, key=lambda event: event.moment, default=None)
 
 
 def is_running(lineage: Lineage) -> bool:
@@ -22,7 +15,7 @@ def is_running(lineage: Lineage) -> bool:
 
 def days_waited(lineage: Lineage, now: int) -> int:
     """Return the whole days from the first registration to now, or to where the wait ended."""
-    start = first_registration(lineage)
+    start = lineage.start
     if start is None or not lineage.waiting:
         return 0
     until = lineage.waiting[-1].until
@@ -32,7 +25,7 @@ def days_waited(lineage: Lineage, now: int) -> int:
 
 def wakes(lineage: Lineage, days: tuple[int, ...]) -> list[int]:
     """Return the instants at which a running wait reaches the given numbers of days."""
-    start = first_registration(lineage)
+    start = lineage.start
     if start is None or not is_running(lineage):
         return []
     return [start.at + count * DAY for count in days]
@@ -40,7 +33,7 @@ def wakes(lineage: Lineage, days: tuple[int, ...]) -> list[int]:
 
 def reached_by(lineage: Lineage, days: int) -> tuple[str, int] | None:
     """Return what brought the wait to so many days, as (trigger, instant): the passing of time, or the event that let it run on."""
-    start = first_registration(lineage)
+    start = lineage.start
     if start is None:
         return None
     instant = start.at + days * DAY

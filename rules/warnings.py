@@ -56,6 +56,8 @@ class Change:
     now: Level | None
     previous: Standing | None
     sequence: int
+    issued_at: int
+    """the core's time, in microseconds"""
     view: View
     values: Values
     ended_by: Event | None
@@ -87,7 +89,7 @@ def make_alert(change: Change) -> Alert:
         level=level,
         units=tuple(_units(rule, view)),
         headline=_headline(change, cause, status, level),
-        tickets=tuple(sorted(lineage.tickets, key=lambda ticket: (ticket != lineage.root, ticket))),
+        tickets=tuple(sorted({lineage.root, *lineage.tickets}, key=lambda ticket: (ticket != lineage.root, ticket))),
         evidence=tuple(_evidence(change, cause)),
         facts=facts,
         thresholds={level.value: condition.source for level, condition in rule.conditions.items()},
@@ -100,7 +102,7 @@ def make_alert(change: Change) -> Alert:
         push=change.push,
         event_time=format_instant(cause.at),
         as_of=format_instant(view.now),
-        raised_at=format_instant(view.now),
+        raised_at=format_instant(change.issued_at),
     )
 
 
@@ -117,7 +119,17 @@ def _cause(change: Change, status: Status) -> Cause:
         ]
     if not causes:
         causes = [Cause(event.at, event.event_id) for event in view.lineage.events[-1:]]
-    return max(causes, default=Cause(view.now, "unknown"))
+    places = {event.event_id: index for index, event in enumerate(view.lineage.events)}
+    return max(
+        causes, key=lambda cause: _place_in_fold(cause, places, view.lineage), default=Cause(view.now, "unknown")
+    )
+
+
+def _place_in_fold(cause: Cause, places: dict[str, int], lineage: Lineage) -> tuple[float, int, str]:
+    """Return where a cause stands in fold order; a deadline, and another ticket's event, by its time among the events."""
+    index = places.get(cause.trigger)
+    place = float(index) if index is not None else sum(event.at <= cause.at for event in lineage.events) - 0.5
+    return place, cause.at, cause.trigger
 
 
 def _headline(change: Change, cause: Cause, status: Status, level: Level) -> str:

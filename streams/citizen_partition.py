@@ -1,48 +1,82 @@
 """The citizens agent's work on one partition: claims in, repeat facts out."""
 
 from collections.abc import Iterable
+from typing import Protocol
 
+from models.quarantine import RejectionReason
 from rules.citizens import CitizenState, decode_state, encode_state, on_claim
 from rules.matter import MatterConfig
 from rules.messages import ClaimMessage, RepeatMessage, WireError, decode, encode
-from streams.partition import Incoming, Table, Touched, open_partition
+from streams.batches import PartitionLostError
+from streams.partition import Incoming, Refusal, Table, Touched, open_partition, quarantine
 from streams.routes import Out, partition_of
 from streams.stored import unpack
+from streams.tables import TableError
 from streams.topics import TopicSet
+
+
+class CitizenWatch(Protocol):
+    """Who is told what happens: metrics and the log."""
+
+    def broke(self, error: Exception) -> None:
+        """A comparison raised on a message."""
+
+    def unreadable(self) -> None:
+        """A record was not a claim."""
 
 
 class CitizenPartition:
     """One partition of the citizens table."""
 
-    def __init__(self, partition: int, table: Table, matter: MatterConfig, topics: TopicSet, first_offset: int) -> None:
+    def __init__(
+        self,
+        partition: int,
+        table: Table,
+        matter: MatterConfig,
+        topics: TopicSet,
+        watch: CitizenWatch,
+        first_offset: int,
+    ) -> None:
         self.partition = partition
         self._table = table
         self._matter = matter
         self._topics = topics
+        self._watch = watch
         opened = open_partition(table, partition, first_offset)
         self.owed = opened.owed
         self.keys = opened.keys
-        self.unreadable = 0
 
     def handle(self, records: Iterable[Incoming]) -> list[Out]:
         """Apply a batch: write each touched key once, and return the repeat facts that must be sent before the batch is done."""
         touched = Touched[CitizenState]()
+        refused: list[Out] = []
         for record in records:
             try:
                 claim = decode(record.value)
             except WireError:
                 claim = None
             if not isinstance(claim, ClaimMessage):
-                self.unreadable += 1
+                self._watch.unreadable()
+                refused.append(self._refused(record, RejectionReason.UNREADABLE, "not a claim of this service"))
                 continue
-            state, offset = self._load(touched, claim.key)
-            if record.offset <= offset:
-                continue  # redelivered: it is in the state, and what it owed was sent when the partition was opened
-            after, messages = on_claim(state, claim, self._matter)
-            touched.change(
-                claim.key, after, record.offset, [self._out(message, record.source_ts) for message in messages]
-            )
-        return touched.write(self._table, self.partition, lambda state: (None, encode_state(state)))
+            try:
+                self._apply(touched, claim, record)
+            except (PartitionLostError, TableError):
+                raise
+            except Exception as broken:
+                self._watch.broke(broken)
+                detail = f"the comparison broke on it: {type(broken).__name__}"
+                refused += touched.owe(claim.key, record, self._refused(record, RejectionReason.POISON, detail))
+        outs = touched.write(self._table, self.partition, lambda state: (None, encode_state(state)))
+        return [*refused, *outs]
+
+    def _apply(self, touched: Touched[CitizenState], claim: ClaimMessage, record: Incoming) -> None:
+        state, offset = self._load(touched, claim.key)
+        if record.offset <= offset:
+            return  # redelivered: it is in the state, and what it owed was sent when the partition was opened
+        after, messages = on_claim(state, claim, self._matter)
+        outs = [self._out(message, record.source_ts) for message in messages]
+        touched.change(claim.key, after, record.offset, outs)
 
     def _load(self, touched: Touched[CitizenState], key: str) -> tuple[CitizenState, int]:
         known = touched.states.get(key)
@@ -63,3 +97,7 @@ class CitizenPartition:
         return Out(
             topics.tickets, partition_of(message.key, topics.partitions), message.key, encode(message), source_ts
         )
+
+    def _refused(self, record: Incoming, reason: RejectionReason, detail: str) -> Out:
+        why = Refusal(reason, detail, (record.source_ts or 0) * 1000)
+        return quarantine(self._topics, self._topics.citizens, self.partition, record, why)

@@ -25,7 +25,7 @@ from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord
 from models.subscriber import Subscriber
 from streams.bulk import Record, send_many
-from streams.dispatch_batch import Batch, body_key, case_of
+from streams.dispatch_batch import Batch, body_key, case_key, case_of
 from streams.dispatch_lanes import Lanes
 from streams.dispatch_sender import Sender, Shell
 from streams.faust_app import die, make_app, producer_of, run_worker
@@ -81,7 +81,7 @@ class Dispatch:
             BulkTable(app, name=TABLE, partitions=topics.partitions, type_id=TYPE_ID, schema=SCHEMA, die=die)
         )
         self._clock, self._resolve = clock, resolve
-        self._shell = Shell(clock, retry_scale, self._body, self._write, die, self.metrics)
+        self._shell = Shell(clock, retry_scale, self._is_head, self._body, self._write, die, self.metrics)
         self._senders: dict[str, Sender] = {}
         self._backlog: dict[int, Counter[str]] = {}
         self._batches = 0
@@ -170,6 +170,11 @@ class Dispatch:
                 sender = Sender(subscriber, EndpointClient(subscriber, self._resolve), self._shell)
                 self._senders[subscriber.name] = sender
                 sender.start()
+
+    def _is_head(self, partition: int, case_id: str, name: str, alert_id: str) -> bool:
+        stored = self.table.get(partition, case_key(case_id))
+        first = None if stored is None else dict(heads(decode(stored))).get(name)
+        return first is not None and first.alert_id == alert_id
 
     def _body(self, partition: int, case_id: str, alert_id: str) -> bytes | None:
         found: bytes | None = self.table.get(partition, body_key(case_id, alert_id))

@@ -45,6 +45,8 @@ class Shell:
 
     clock: Clock
     retry_scale: float
+    is_head: Callable[[int, str, str, str], bool]
+    """Whether an alert still is the first one: by partition, case, subscriber and alert id. Raises PartitionLostError."""
     body: Callable[[int, str, str], bytes | None]
     """The JSON of an alert by partition, case and alert id. Raises PartitionLostError."""
     write: Callable[[int, DeliveryRecord], Awaitable[None]]
@@ -168,6 +170,8 @@ class Sender:
     async def _attempt(self, place: Place, item: Item) -> None:
         partition, case_id = place
         try:
+            if not self._shell.is_head(partition, case_id, self.subscriber.name, item.alert_id):
+                return  # delivered before a restart, as the agent is just reading: it will tell us the next head
             try:
                 record = await self._try(partition, case_id, item)
             finally:

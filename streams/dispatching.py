@@ -11,8 +11,12 @@ from streams.settings import Settings
 
 
 def run(settings: Settings) -> NoReturn:
-    """Run a dispatch worker until SIGTERM. Raises ConfigFileError, TopicMismatch and ClusterUnreachableError before it starts."""
+    """Run a dispatch worker until SIGTERM.
+
+    Raises ConfigFileError, SettingsError, TopicMismatch and ClusterUnreachableError before it starts.
+    """
     assert settings.subscribers_file is not None
+    settings.make_data_dir()
     registry = CollectorRegistry()
     built: list[Health] = []
 

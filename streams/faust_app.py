@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import faust
 
+from streams.freeze import FreezeGuard
 from streams.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ def make_app(
         "worker_redirect_stdouts": False,
     }
     app = faust.App(app_id, **(settings | overrides))
+    app.freeze_guard = FreezeGuard(session_timeout_seconds)  # type: ignore[attr-defined]
     Transport.for_topics(app, batch_topics, max_records=max_batch_records, max_bytes=max_batch_bytes)
     return app
 
@@ -134,6 +136,8 @@ def run_worker(app: faust.App, *, loglevel: str = "WARNING", on_ready: Callable[
         stop(signal)
 
     worker._schedule_shutdown = schedule_shutdown
+    guard: FreezeGuard = app.freeze_guard  # type: ignore[attr-defined]
+    guard.start(die)
     worker.execute_from_commandline()
     raise AssertionError("it exits")
 

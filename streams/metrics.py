@@ -89,6 +89,10 @@ class WorkerMetrics:
         self.rejections.labels(RejectionReason.POISON.value).inc()
         log.error("a rule or fold broke on a message: %s", type(error).__name__)
 
+    def unreadable(self) -> None:
+        """A record of an internal topic was no message of ours."""
+        self.rejections.labels(RejectionReason.UNREADABLE.value).inc()
+
     def sent(self, outs: Iterable[Out], topics: TopicSet) -> None:
         """Outputs are durable: measure how long the warnings among them took."""
         now_ms = time.time() * 1000

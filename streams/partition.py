@@ -4,11 +4,15 @@ This is the part of an agent that knows nothing of Kafka or Faust: it reads and 
 opened anew whenever the data under it came from somewhere else (start, recovery, rebalance).
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from models.quarantine import QuarantineRecord, RejectionReason
+from models.times import format_instant
 from streams.routes import Out
 from streams.stored import Stored, head_of, pack, unpack
+from streams.topics import TopicSet
 
 RESERVED = b"\x00"
 """No ticket and no citizen has a key that begins with NUL; ours do."""
@@ -35,6 +39,30 @@ class Incoming(NamedTuple):
     offset: int
     value: bytes
     source_ts: int | None
+
+
+class Refusal(NamedTuple):
+    """Why a record of an internal topic is quarantined; `at` is the instant of that, in microseconds."""
+
+    reason: RejectionReason
+    detail: str
+    at: int
+
+
+def quarantine(topics: TopicSet, topic: str, partition: int, record: Incoming, why: Refusal) -> Out:
+    """Return the quarantine record of a record that cannot be taken."""
+    told = QuarantineRecord(
+        reason=why.reason,
+        detail=why.detail,
+        topic=topic,
+        partition=partition,
+        offset=record.offset,
+        size_bytes=len(record.value),
+        sha256=hashlib.sha256(record.value).hexdigest(),
+        quarantined_at=format_instant(why.at),
+    )
+    key = f"{topic}-{partition}-{record.offset}"
+    return Out(topics.quarantine, partition, key, told.model_dump_json().encode(), record.source_ts)
 
 
 class Opened(NamedTuple):
@@ -91,3 +119,14 @@ class Touched(Generic[State]):
             table.put(partition, key.encode(), pack(Stored(due_at, self.offsets[key], tuple(outs), body)))
             every += outs
         return every
+
+    def owe(self, key: str | None, record: Incoming, out: Out) -> list[Out]:
+        """Let the key of a record that cannot be taken owe its quarantine record; return what no key can owe.
+
+        A later record of the key in the same batch makes the state skip this one when it comes again, so without the debt a crash
+        could lose the quarantine record.
+        """
+        if key is None or key not in self.states:
+            return [out]
+        self.change(key, self.states[key], max(record.offset, self.offsets[key]), [out])
+        return []

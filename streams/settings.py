@@ -146,6 +146,14 @@ class Settings(BaseSettings):
         """Return the installation's topics."""
         return TopicSet(prefix=self.topic_prefix, partitions=self.partitions, replication=self.replication)
 
+    def make_data_dir(self) -> Path:
+        """Make the data directory where it is missing, for the owner alone; return it. Raises SettingsError."""
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"setting data_dir: {self.data_dir} cannot be made: {error.strerror}") from None
+        return self.data_dir
+
     def load_keys(self) -> list[PseudonymKey]:
         """Return the pseudonym keys, the current one first. Raises SettingsError."""
         return [key.load() for key in self.pseudonym_keys]

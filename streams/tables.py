@@ -23,9 +23,10 @@ Theory
        old value back.
 
 Two writers
-    A worker that was frozen (or cut off) may write to the changelog after its partition went to another worker. The
-    owner notices: its own records do not follow its last ones. It then writes again what it holds for the keys in
-    between, before it goes on. Records that no table of this type wrote are skipped and reported.
+    A worker that was frozen ends when it wakes up (freeze.py). One that was cut off may still write to the changelog
+    after its partition went to another worker. The owner notices: its own records do not follow its last ones. It then
+    writes again what it holds for the keys in between, before it goes on. Records that no table of this type wrote are
+    skipped and reported.
 """
 
 import asyncio
@@ -165,7 +166,8 @@ class BulkTable(faust.Table[Any, Any]):
                 yield key, value[HEADER_BYTES:]
 
     def count(self, partition: int) -> int:
-        """About how many keys a partition has; cheap, and wrong by what is being overwritten or deleted."""
+        """At most how many keys a partition has: RocksDB's estimate, which counts a key again for each time that it was
+        written since the last compaction."""
         if partition not in self._ready:
             raise PartitionLostError(f"{self.name}-{partition} is not recovered here")
         estimate: int = self.store.estimate(partition)
@@ -205,8 +207,8 @@ class BulkTable(faust.Table[Any, Any]):
     async def flush(self, partition: int, producer: Any) -> int:
         """Make all changes of a partition durable; return their number.
 
-        Raises SendError when the changelog did not take them (stop the process) and PartitionLostError when the
-        partition went away meanwhile.
+        Raises SendError when the changelog did not take them or FrozenError (stop the process), and PartitionLostError
+        when the partition went away meanwhile.
         """
         async with self._locks.setdefault(partition, asyncio.Lock()):
             changes = self._dirty.pop(partition, None)
@@ -224,6 +226,7 @@ class BulkTable(faust.Table[Any, Any]):
 
     async def _write_through(self, partition: int, changes: dict[bytes, bytes | None], producer: Any) -> None:
         expected = self._applied[partition] + 1
+        self.app.freeze_guard.check()
         sent = await self._send(partition, changes, producer)
         repaired = await self._repair(partition, changes, producer, expected, sent)
         if partition not in self._ready or self._flushing.get(partition) is not changes:

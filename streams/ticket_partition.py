@@ -1,13 +1,11 @@
 """The tickets agent's work on one partition: events, facts and ticks in; new states, warnings and messages out."""
 
-import hashlib
 import heapq
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from models.alert import Alert
-from models.quarantine import QuarantineRecord, RejectionReason
-from models.times import format_instant
+from models.quarantine import RejectionReason
 from rules.engine import Engine
 from rules.messages import (
     ClaimMessage,
@@ -22,7 +20,7 @@ from rules.messages import (
 from rules.state import TicketState, decode_state, encode_state
 from rules.tickets import ConflictingBody, Output, RefusedMerge, on_message, on_time
 from streams.batches import PartitionLostError
-from streams.partition import RESERVED, Incoming, Table, Touched, open_partition
+from streams.partition import RESERVED, Incoming, Refusal, Table, Touched, open_partition, quarantine
 from streams.routes import Out, partition_of
 from streams.stored import unpack
 from streams.tables import TableError
@@ -45,6 +43,9 @@ class TicketWatch(Protocol):
 
     def broke(self, error: Exception) -> None:
         """A rule or fold raised on a message."""
+
+    def unreadable(self) -> None:
+        """A record was not a message of this service."""
 
 
 class TicketPartition:
@@ -83,11 +84,12 @@ class TicketPartition:
             try:
                 message = decode(record.value)
             except WireError:
+                self._watch.unreadable()
                 refused.append(self._quarantine(record, RejectionReason.UNREADABLE, "not a message of this service"))
                 continue
-            if (poison := self._try(touched, message, record)) is not None:
-                refused.append(poison)
-        self._let_time_pass(touched, last, source_ts)
+            refused += self._try(touched, message, record)
+        # Not to the clock's own instant: a deadline is judged after all events of its instant, and the next batch may have more.
+        self._let_time_pass(touched, last, source_ts, before=self.clock)
         outs = touched.write(self._table, self.partition, _encode)
         if self.clock != before:
             self._table.put(self.partition, CLOCK_KEY, str(self.clock).encode())
@@ -102,28 +104,26 @@ class TicketPartition:
         if not isinstance(message, EventMessage | MembersMessage | RepeatMessage):
             return
         state, offset = self._load(touched, message.key)
-        if record.offset <= offset:
+        known = record.offset <= offset
+        if isinstance(message, EventMessage) and message.event.at > self.clock:
+            # One that is redelivered moves the clock too: its key may have become durable without the clock.
+            self._let_time_pass(touched, record.offset, record.source_ts, before=message.event.at)
+            self.clock = message.event.at
+            state, _ = self._load(touched, message.key)
+        if known:
             return  # redelivered: it is in the state, and what it owed was sent when the partition was opened
-        if isinstance(message, EventMessage):
-            if message.event.at > self.clock:
-                self._let_time_pass(touched, record.offset, record.source_ts, before=message.event.at)
-                state, _ = self._load(touched, message.key)
-            self.clock = max(self.clock, message.event.at)
         step = on_message(self._engine, state, message, self.clock)
         self._change(touched, state, step.state, step.outputs, record.offset, record.source_ts)
 
-    def _try(self, touched: Touched[TicketState], message: object, record: Incoming) -> Out | None:
+    def _try(self, touched: Touched[TicketState], message: object, record: Incoming) -> list[Out]:
         """Apply a message; what it breaks on is quarantined and the next one proceeds. A step is pure: a broken one changed nothing."""
         try:
             self._apply(touched, message, record)
         except (PartitionLostError, TableError):
             raise
         except Exception as broken:
-            self._watch.broke(broken)
-            return self._quarantine(
-                record, RejectionReason.POISON, f"a rule or fold broke on it: {type(broken).__name__}"
-            )
-        return None
+            return touched.owe(getattr(message, "key", None), record, self._poison(record, broken, "on it"))
+        return []
 
     def _load(self, touched: Touched[TicketState], key: str) -> tuple[TicketState, int]:
         known = touched.states.get(key)
@@ -148,7 +148,13 @@ class TicketPartition:
             state, _ = self._load(touched, key)
             if state.due_at != due_at:
                 continue  # it was moved since
-            step = on_time(self._engine, state, due_at)
+            try:
+                step = on_time(self._engine, state, due_at)
+            except Exception as broken:
+                # No record is at fault, so the ticket's id stands for one. The next start tries again.
+                record = Incoming(offset, key.encode(), source_ts)
+                touched.owe(key, record, self._poison(record, broken, "as time passed"))
+                continue
             self._change(touched, state, step.state, step.outputs, offset, source_ts)
 
     def _change(
@@ -188,19 +194,13 @@ class TicketPartition:
                 self._watch.alarmed(output)
                 return None
 
+    def _poison(self, record: Incoming, broken: Exception, when: str) -> Out:
+        self._watch.broke(broken)
+        return self._quarantine(record, RejectionReason.POISON, f"a rule or fold broke {when}: {type(broken).__name__}")
+
     def _quarantine(self, record: Incoming, reason: RejectionReason, detail: str) -> Out:
-        told = QuarantineRecord(
-            reason=reason,
-            detail=detail,
-            topic=self._topics.tickets,
-            partition=self.partition,
-            offset=record.offset,
-            size_bytes=len(record.value),
-            sha256=hashlib.sha256(record.value).hexdigest(),
-            quarantined_at=format_instant(self.clock),
-        )
-        key = f"{self._topics.tickets}-{self.partition}-{record.offset}"
-        return Out(self._topics.quarantine, self.partition, key, told.model_dump_json().encode(), record.source_ts)
+        why = Refusal(reason, detail, self.clock)
+        return quarantine(self._topics, self._topics.tickets, self.partition, record, why)
 
 
 def _encode(state: TicketState) -> tuple[int | None, bytes]:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from rules.engine import Engine
 from rules.messages import TickMessage, encode
 from rules.pack import Pack, default_pack, load_pack
-from streams.batches import each_batch
+from streams.batches import PartitionLostError, each_batch
 from streams.bulk import Record, send_many
 from streams.citizen_partition import CitizenPartition
 from streams.faust_app import batch_topic, die, make_app, producer_of, run_worker
@@ -128,7 +128,9 @@ class Worker:
         return TicketPartition(partition, self.tickets, self.engine, self.topics, self.metrics, first_offset)
 
     def _open_citizens(self, partition: int, first_offset: int) -> CitizenPartition:
-        return CitizenPartition(partition, self.citizens, self.settings.matter.config(), self.topics, first_offset)
+        return CitizenPartition(
+            partition, self.citizens, self.settings.matter.config(), self.topics, self.metrics, first_offset
+        )
 
     async def _work(
         self,
@@ -139,11 +141,14 @@ class Worker:
         records: list[Any],
     ) -> None:
         """State first, with what it owes; then the outputs; then, by returning, the acknowledgement."""
-        at_work: _Partition | None = opened.get(partition)
-        owed: list[Out] = []
-        if at_work is None:
-            at_work = opened[partition] = open_one(partition, records[0].offset)
-            owed = at_work.owed
+        if partition not in opened:
+            opened[partition] = open_one(partition, records[0].offset)
+        at_work: _Partition = opened[partition]
+        if at_work.owed:
+            # Before this batch writes anything: the debts of the keys that it touches are overwritten.
+            await self._send(at_work.owed)
+            if opened.get(partition) is not at_work:
+                raise PartitionLostError(f"{table.name}-{partition} went away while its debts were paid")
             at_work.owed = []
         batch = [
             Incoming(record.offset, record.value or b"", source_ts_of(record.headers, record.timestamp))
@@ -151,7 +156,7 @@ class Worker:
         ]
         outs = at_work.handle(batch)
         await table.flush(partition, producer_of(self.app))
-        await self._send([*owed, *outs])
+        await self._send(outs)
         self.health.progressed()
 
     async def _send(self, outs: list[Out]) -> None:
@@ -207,7 +212,8 @@ def _dropping(opened: dict[int, Any]) -> Callable[[int], None]:
 
 
 def run(settings: Settings, *, on_ready: Callable[[], None] | None = None) -> NoReturn:
-    """Check the topics and run a worker until SIGTERM. Raises TopicMismatch and BrokerError before it starts."""
+    """Check the topics and run a worker until SIGTERM. Raises SettingsError, TopicMismatch and BrokerError before it starts."""
+    settings.make_data_dir()
     require_topics(settings.bootstrap_servers, settings.topics)
     worker = Worker(settings)
     port = serve_health(worker.health, worker.metrics.registry, settings.http_host, settings.http_port)

@@ -134,6 +134,19 @@ def test_a_stale_workers_late_record_is_corrected() -> None:
     assert fold(state, queued_record("case-1", "one", item), 9).correction is None
 
 
+def test_a_late_record_of_something_still_queued_is_corrected_too() -> None:
+    state = offered(CaseOutbox("case-1"), make_alert("a-1"))
+    queued = queued_record("case-1", "one", head_of(state))
+    assert fold(state, queued, 4).correction is None
+    state = fold(state, attempted("one", head_of(state), Outcome.GONE), 5).state
+    late = fold(state, queued, 6)  # written again by a redelivery, after the outcome
+    assert late.correction == queued_record("case-1", "one", head_of(state))
+    assert late.correction.status is DeliveryStatus.DISABLED
+    assert late.state == state
+    assert fold(state, late.correction, 7).correction is None
+    assert fold(state, queued, 4).correction is None  # merely read again
+
+
 def test_what_is_remembered_is_bounded() -> None:
     state = CaseOutbox("case-1")
     for number in range(SEEN_MAX + 50):
@@ -260,6 +273,10 @@ def test_whatever_happens_each_receiver_gets_all_in_order_without_a_gap(
     for action in [*actions, *["read"] * len(alerts)]:
         world.step(action)
     world.fold_all(world.folded)
+    last = {record.key: record for record in world.records}
+    for case, name, item in world.due():
+        now = queued_record(case, name, item)
+        assert (last[now.key].status, last[now.key].attempts) == (now.status, now.attempts)
     while world.due():
         world.step("send")
     assert world.received == undisturbed.received

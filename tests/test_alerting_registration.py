@@ -164,5 +164,5 @@ def test_the_example_is_taken(tmp_path: Path) -> None:
     for name in ("platform", "team-jiaozhou"):
         (tmp_path / "secrets" / name).write_text(SECRET_TEXT)
     path = write(tmp_path, example, 0o644)
-    subscribers = load_subscribers(path, {"HOTLINE_WATCH_DEMO_SECRET": SECRET_TEXT})
+    subscribers = load_subscribers(path, {"WARNINGS_DEMO_SECRET": SECRET_TEXT})
     assert [subscriber.name for subscriber in subscribers] == ["platform", "team-jiaozhou", "demo"]

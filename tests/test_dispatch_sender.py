@@ -57,7 +57,9 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(body: Callable[..., bytes | None] = lambda *_: BODY, **fields: Any) -> AsyncIterator[World]:
+async def world(
+    body: Callable[..., bytes | None] = lambda *_: BODY, is_head: Callable[..., bool] = lambda *_: True, **fields: Any
+) -> AsyncIterator[World]:
     made: World
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +84,7 @@ async def world(body: Callable[..., bytes | None] = lambda *_: BODY, **fields: A
 
         metrics = DispatchMetrics([subscriber.name], CollectorRegistry())
         died: list[BaseException] = []
-        shell = Shell(lambda: NOW, 1.0, body, write, died.append, metrics)
+        shell = Shell(lambda: NOW, 1.0, is_head, body, write, died.append, metrics)
         made = World(Sender(subscriber, EndpointClient(subscriber), shell), written, died=died)
         made.sender.start()
         try:
@@ -195,6 +197,14 @@ async def test_a_partition_lost_at_the_last_moment_is_left_to_its_new_owner() ->
         await until(lambda: made.sender._tasks)
         await until(lambda: not made.sender._tasks)
         assert (made.written, made.calls) == ([], 0)
+
+
+async def test_what_was_delivered_before_a_restart_is_not_sent_once_that_is_read() -> None:
+    async with world(is_head=lambda partition, case_id, name, alert_id: case_id != "case-1") as made:
+        made.sender.head(0, "case-1", item_of())
+        made.sender.head(0, "case-2", item_of(2))
+        await made.answer(200)
+        assert ([record.case_id for record in made.written], made.calls) == (["case-2"], 1)
 
 
 # -- lanes

@@ -145,7 +145,7 @@ class Simulation:
     async def rebalance(self) -> None:
         self.consumer.stop_flow()
         self.queue.clear()
-        while self.in_flight:
+        while self.in_flight:  # noqa: ASYNC110
             await asyncio.sleep(0)
         if self.choose.random() < 0.7:
             self.commit()

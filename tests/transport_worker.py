@@ -33,7 +33,7 @@ def main() -> None:
         await send_many(producer_of(app), output, partition, [Record(record.key, record.value) for record in records])
 
     add_batch_agent(app, source, forward, Deadly())
-    run_worker(app)
+    run_worker(app, on_ready=lambda: print("READY", flush=True))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,13 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two kills")
     parser.add_argument("--keys", type=int, default=1000)
     parser.add_argument("--rate", type=int, default=2000, help="events per second")
+    parser.add_argument(
+        "--freeze-every", type=int, default=8, help="freeze a worker before every so many kills; 0: never"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="keep logs and disks in this directory")
     args = parser.parse_args()
-    plan = Plan(args.kills, every_seconds=args.every, keys=args.keys, events_per_second=args.rate, seed=args.seed)
+    plan = Plan(args.kills, args.every, args.keys, args.rate, args.freeze_every, args.seed)
     with tempfile.TemporaryDirectory(prefix="campaign-") as scratch:
         workdir = args.keep or Path(scratch)
         workdir.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import signal
 import threading
 import time
 from dataclasses import dataclass, field
@@ -20,16 +21,21 @@ from tests.kafka_support import Record, Worker, eventually, lag, read_all
 
 PARTITIONS = 4
 CATCH_UP_SECONDS = 120.0
+FREEZE_SECONDS = 9.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`kills` kills, one every `every_seconds`; every second one deletes the worker's disk too."""
+    """`kills` kills, one every `every_seconds`; every second one deletes the worker's disk too.
+
+    Before every `freeze_every`-th kill (0: none) the worker is frozen for longer than its session and wakes up again.
+    """
 
     kills: int
     every_seconds: float = 5.0
     keys: int = 1000
     events_per_second: int = 2000
+    freeze_every: int = 0
     seed: int = 1
 
 
@@ -41,6 +47,7 @@ class Report:
     events: int = 0
     kills: int = 0
     disks_deleted: int = 0
+    freezes: int = 0
     seconds: float = 0.0
     processed: int = 0
     missing_outputs: int = 0
@@ -56,6 +63,7 @@ class Report:
         rows = [
             ("seed", str(self.plan.seed)),
             ("kills / disks deleted", f"{self.kills} / {self.disks_deleted}"),
+            ("freezes past the session", str(self.freezes)),
             ("seconds", f"{self.seconds:.0f}"),
             ("events / keys", f"{self.events} / {self.plan.keys}"),
             ("outputs (more than events: done again)", str(self.processed)),
@@ -148,6 +156,8 @@ class Campaign:
             number = kill % 2
             if not workers[number].alive():
                 self.report.failures.append(f"worker {number} had ended by itself:\n{workers[number].log()[-1500:]}")
+            if self.plan.freeze_every and kill % self.plan.freeze_every == 0:
+                self._freeze(workers[number], pause)
             workers[number].kill()
             self.report.kills += 1
             if (kill // 2) % 2:  # each worker in turn, with and without its disk
@@ -156,6 +166,14 @@ class Campaign:
             workers[number] = self._start(number)
         done.set()
         source.join()
+
+    def _freeze(self, worker: Worker, pause: threading.Event) -> None:
+        """It must end when it wakes up; what it still sends to the changelog must do no harm."""
+        worker.signal(signal.SIGSTOP)
+        pause.wait(FREEZE_SECONDS)
+        worker.signal(signal.SIGCONT)
+        eventually(lambda: not worker.alive(), 10.0, "the frozen worker ends")
+        self.report.freezes += 1
 
     def _produce(self, done: threading.Event) -> None:
         producer = KafkaProducer(

@@ -1,0 +1,122 @@
+"""The whole pipeline against the same job on stock Faust and against a bare consumer, in one run, on one topic.
+
+One detection worker (intake → tickets → citizens → alerts; RocksDB; every effect durable before the acknowledgement) takes
+all events that wait in Kafka. Measured from "ready" until its group has acknowledged every record of all three topics.
+"""
+
+from typing import NamedTuple
+
+import orjson
+
+from benchmarks.generator import generate_lines
+from benchmarks.result import Result, Row
+from benchmarks.support import BenchmarkError, Installation, Running, Usage, lag_watch, scratch, usage_of
+
+EVENTS, QUICK_EVENTS = 200_000, 20_000
+EVENTS_PER_TICKET = 10
+STOCK_SHARE = 0.1
+STOCK_EVENTS_MIN = 5_000
+TIMEOUT_SECONDS = 900.0
+TARGET_PER_SECOND = 5_000
+FIRST_YEAR, THEN_YEAR = 2024, 2025
+
+
+class Drained(NamedTuple):
+    """How a process took what waited for it."""
+
+    events: int
+    seconds: float
+    cpu_seconds: float
+    rss_peak_mb: float
+
+    @property
+    def per_second(self) -> float:
+        """Return the rate."""
+        return self.events / self.seconds
+
+
+def run(quick: bool = False, events: int | None = None) -> Result:
+    """Return the measured rates. Raises BenchmarkError where a process failed or an input was refused."""
+    events = events or (QUICK_EVENTS if quick else EVENTS)
+    stock_events = max(STOCK_EVENTS_MIN, int(events * STOCK_SHARE))
+    with scratch() as installation:
+        loaded = installation.preload(_lines(stock_events, FIRST_YEAR, "S"))
+        stock = _stock(installation, loaded)
+        stock_alerts = installation.count("stock-alerts")
+        total = loaded + installation.preload(_lines(events - stock_events, THEN_YEAR, "T"))
+        bare = _bare(installation, total)
+        broker_before = _broker(installation)
+        pipeline = _pipeline(installation, total)
+        broker = _broker(installation).cpu_seconds - broker_before.cpu_seconds
+        alerts = installation.count(installation.topics.alerts)
+        if refused := installation.count(installation.topics.quarantine):
+            raise BenchmarkError(f"{refused} of {total} events were refused")
+    return Result(
+        "pipeline",
+        "Whole pipeline, one worker",
+        (
+            Row("pipeline ÷ stock Faust, same job", pipeline.per_second / stock.per_second, "×"),
+            Row("pipeline ÷ bare aiokafka loop that only parses", pipeline.per_second / bare.per_second, "×"),
+            Row("pipeline", pipeline.per_second, "events/s", at_least=TARGET_PER_SECOND),
+            Row("stock Faust", stock.per_second, "events/s"),
+            Row("bare loop", bare.per_second, "events/s"),
+            Row("processor time of the worker", pipeline.cpu_seconds / total * 1e6, "µs/event"),
+            Row("processor time of the stock worker", stock.cpu_seconds / loaded * 1e6, "µs/event"),
+            Row("processor time of the bare loop", bare.cpu_seconds / total * 1e6, "µs/event"),
+            Row("processor time of the broker meanwhile", broker / total * 1e6, "µs/event"),
+            Row("memory of the worker, at most", pipeline.rss_peak_mb, "MB"),
+            Row("versions of warnings issued", alerts),
+            Row("versions of warnings issued by the stock worker", stock_alerts),
+        ),
+        {"events": total, "events for stock Faust": loaded, "partitions": installation.topics.partitions},
+        quick=quick,
+    )
+
+
+def _lines(events: int, year: int, prefix: str) -> list[bytes]:
+    """Return the events of whole tickets, interleaved in time; each call with a year and citizens' matters of its own."""
+    from datetime import date
+
+    tickets = events // EVENTS_PER_TICKET
+    return list(generate_lines(tickets, year, start=date(year, 1, 6), identity="phone", prefix=prefix))
+
+
+def _pipeline(installation: Installation, events: int) -> Drained:
+    topics = installation.topics
+    worker, _ = installation.worker()
+    worker.wait_for("worker ready")
+    watched = (topics.ticket_events, topics.tickets, topics.citizens)
+    return _drain(installation, worker, topics.worker_app_id, watched, events)
+
+
+def _stock(installation: Installation, events: int) -> Drained:
+    from benchmarks.stock_faust import APP_ID, CITIZENS, TICKETS
+
+    topics = installation.topics
+    arguments = [installation.bootstrap_servers, topics.ticket_events, str(topics.partitions)]
+    datadir = str(installation.directory / "stock")
+    stock = installation.run("stock-faust", ["-m", "benchmarks.stock_faust", *arguments, datadir])
+    stock.wait_for("stock ready")
+    return _drain(installation, stock, APP_ID, (topics.ticket_events, TICKETS, CITIZENS), events)
+
+
+def _drain(installation: Installation, worker: Running, group: str, topics: tuple[str, ...], events: int) -> Drained:
+    """Measure from now until the group has acknowledged everything, then stop the worker."""
+    import time
+
+    began, before = time.monotonic(), worker.usage()
+    with lag_watch(installation.bootstrap_servers, group, topics) as watch:
+        watch.wait(worker.check, TIMEOUT_SECONDS)
+    seconds, after = time.monotonic() - began, worker.usage()
+    worker.stop()
+    return Drained(events, seconds, after.cpu_seconds - before.cpu_seconds, after.rss_peak_mb)
+
+
+def _bare(installation: Installation, events: int) -> Drained:
+    arguments = [installation.bootstrap_servers, installation.topics.ticket_events, str(events)]
+    bare = installation.run("bare", ["-m", "benchmarks.bare_aiokafka", *arguments])
+    return Drained(**orjson.loads(bare.wait(TIMEOUT_SECONDS)))
+
+
+def _broker(installation: Installation) -> Usage:
+    return usage_of(installation.kafka.pids[0])
