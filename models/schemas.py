@@ -11,8 +11,26 @@ from models.ticket_event import KnownEvent
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+# The patterns of ids name Unicode's classes, which not every validator's regular expressions know.
+_UNICODE_CONTROLS = r"\p{C}"
+_PORTABLE_CONTROLS = "\\u0000-\\u001f\\u007f-\\u009f"
+
+
+def _portable(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_portable(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: value.replace(_UNICODE_CONTROLS, _PORTABLE_CONTROLS)
+        if name == "pattern" and isinstance(value, str)
+        else _portable(value)
+        for name, value in schema.items()
+    }
+
+
 def _schema(kind: Any, name: str, title: str) -> dict[str, Any]:
-    schema = TypeAdapter(kind).json_schema()
+    schema = _portable(TypeAdapter(kind).json_schema())
     return {"$schema": _DIALECT, "$id": f"urn:hotline-watch:{name}", **schema, "title": title}
 
 

@@ -14,6 +14,7 @@ class BatchMessage(ConsumerMessage):
     """A message of Faust that stands for several records; `offset` is the first one's, `last_offset` the last one's."""
 
     value: Any
+    token: Any
     last_offset: int
 
 
@@ -67,15 +68,18 @@ async def each_batch(
     to `die`, which ends the process: nothing is committed after it.
     """
     async for event in stream.noack().events():
+        consumer = event.app.consumer
         try:
+            if consumer.is_obsolete(event):
+                raise PartitionLostError("it comes again after earlier ones")
             await handle(event.message.partition, event.value)
             await stream.ack(event)
         except PartitionLostError as exc:
             log.warning("batch of %s-%d let go: %s", event.message.topic, event.message.partition, exc)
-            event.app.consumer.abandon(event)
+            consumer.abandon(event)
         except Exception as exc:
             die(exc)
-            event.app.consumer.abandon(event)  # only a test gets here
+            consumer.abandon(event)  # only a test gets here
             return
         finally:
             del event  # a batch that waits for the next one would keep its records

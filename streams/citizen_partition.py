@@ -99,5 +99,4 @@ class CitizenPartition:
         )
 
     def _refused(self, record: Incoming, reason: RejectionReason, detail: str) -> Out:
-        why = Refusal(reason, detail, (record.source_ts or 0) * 1000)
-        return quarantine(self._topics, self._topics.citizens, self.partition, record, why)
+        return quarantine(self._topics, self._topics.citizens, self.partition, record, Refusal(reason, detail))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from models.quarantine import QuarantineRecord, RejectionReason
-from models.times import format_instant
+from models.times import EARLIEST, LATEST, format_instant, instant_of
 from streams.routes import Out
 from streams.stored import Stored, head_of, pack, unpack
 from streams.topics import TopicSet
@@ -42,15 +42,14 @@ class Incoming(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """Why a record of an internal topic is quarantined; `at` is the instant of that, in microseconds."""
+    """Why a record of an internal topic is quarantined."""
 
     reason: RejectionReason
     detail: str
-    at: int
 
 
 def quarantine(topics: TopicSet, topic: str, partition: int, record: Incoming, why: Refusal) -> Out:
-    """Return the quarantine record of a record that cannot be taken."""
+    """Return the quarantine record of a record that cannot be taken; its time is that of Kafka's taking what caused it."""
     told = QuarantineRecord(
         reason=why.reason,
         detail=why.detail,
@@ -59,7 +58,9 @@ def quarantine(topics: TopicSet, topic: str, partition: int, record: Incoming, w
         offset=record.offset,
         size_bytes=len(record.value),
         sha256=hashlib.sha256(record.value).hexdigest(),
-        quarantined_at=format_instant(why.at),
+        quarantined_at=format_instant(
+            min(max((record.source_ts or 0) * 1000, instant_of(EARLIEST)), instant_of(LATEST) - 1)
+        ),
     )
     key = f"{topic}-{partition}-{record.offset}"
     return Out(topics.quarantine, partition, key, told.model_dump_json().encode(), record.source_ts)

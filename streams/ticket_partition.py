@@ -199,8 +199,7 @@ class TicketPartition:
         return self._quarantine(record, RejectionReason.POISON, f"a rule or fold broke {when}: {type(broken).__name__}")
 
     def _quarantine(self, record: Incoming, reason: RejectionReason, detail: str) -> Out:
-        why = Refusal(reason, detail, self.clock)
-        return quarantine(self._topics, self._topics.tickets, self.partition, record, why)
+        return quarantine(self._topics, self._topics.tickets, self.partition, record, Refusal(reason, detail))
 
 
 def _encode(state: TicketState) -> tuple[int | None, bytes]:

@@ -83,6 +83,7 @@ class BatchConsumer(driver.Consumer):
         self._deliveries: dict[TP, deque[tuple[int, Any]]] = defaultdict(deque)
         self._delivery_token: dict[TP, Token] = {}
         self._next_offset: dict[TP, int] = {}
+        self._abandoned: dict[TP, Token] = {}
         self._must_seek = False
         self._sought_generation: int | None = None
         self._fetch: asyncio.Future[Fetched | None] | None = None
@@ -190,6 +191,8 @@ class BatchConsumer(driver.Consumer):
         if self._delivery_token.get(tp) != token:
             row.clear()
             self._delivery_token[tp] = token
+            self._abandoned.pop(tp, None)
+        message.token = token
         last = getattr(message, "last_offset", message.offset)
         first = message.offset
         row.append((last, message))
@@ -226,6 +229,8 @@ class BatchConsumer(driver.Consumer):
         self._deliveries.clear()
         self._delivery_token.clear()
         self._next_offset.clear()
+        self._abandoned.clear()
+        self._buffered_partitions.clear()  # Faust keeps them, and would take a paused partition's records for wanted
         await super().on_partitions_assigned(assigned, generation_id)
 
     # -- acknowledging and committing
@@ -246,11 +251,22 @@ class BatchConsumer(driver.Consumer):
             return acking
 
     def abandon(self, event: Any) -> None:
-        """Let go of an event that another worker processes by now: a rebalance does not wait for it, and it is never
-        committed here.
+        """Let go of an event that cannot be processed now: a rebalance does not wait for it.
+
+        If the partition is still this worker's, it is read again from the committed offset.
         """
+        message = event.message
+        token = getattr(message, "token", None)
+        if token is not None and not self.is_obsolete(event):
+            self._abandoned[message.tp] = token
+            self._must_seek = True
         self._unacked_messages.discard(event.message)
         notify(self._waiting_for_ack)
+
+    def is_obsolete(self, event: Any) -> bool:
+        """Whether the event comes again, after earlier ones: its partition was moved, or an earlier event was let go."""
+        tp, token = event.message.tp, getattr(event.message, "token", None)
+        return token is not None and (token != self._delivery_token.get(tp) or token == self._abandoned.get(tp))
 
     def _new_offset(self, tp: TP) -> int | None:
         self._acked[tp].clear()

@@ -1,4 +1,6 @@
-"""The batch consumer against a scripted fetcher: every interleaving of reading, moving, delivering and acknowledging that a seed makes."""
+"""The batch consumer against a scripted fetcher: every interleaving of reading, moving, delivering and acknowledging
+that a seed makes.
+"""
 
 from __future__ import annotations
 
@@ -127,12 +129,21 @@ class Simulation:
                 continue
             message.tracked = True
             self.consumer.track_message(message)
+            if self.consumer.is_obsolete(SimpleNamespace(message=message)) or self.choose.random() < 0.02:
+                self.consumer.abandon(SimpleNamespace(message=message))
+                continue
             self.in_flight += 1
             records = message.value if isinstance(message, BatchMessage) else [message]
             await self.thread.linger()
-            self.processed[message.tp].update(entry.offset for entry in records)
+            for entry in records:
+                self.process(message.tp, entry.offset)
             message.ack(self.consumer)
             self.in_flight -= 1
+
+    def process(self, tp: TP, offset: int) -> None:
+        missing = {found for found in self.thread.logs[tp] if found < offset} - self.processed[tp]
+        assert not missing, f"{tp} offset {offset} is processed before {sorted(missing)}"
+        self.processed[tp].add(offset)
 
     def commit(self) -> None:
         for tp in list(self.consumer._filter_tps_with_pending_acks()):
