@@ -150,6 +150,13 @@ class Installation:
         """Write ticket events, keyed by ticket, and wait until the broker has them; return their number."""
         return asyncio.run(_preload(self.bootstrap_servers, self.topics, lines))
 
+    def create_plain_topics(self, names: Iterable[str]) -> None:
+        """Create further topics, with Kafka's own defaults."""
+        with connect(self.bootstrap_servers) as admin:
+            wanted = {name: {"num_partitions": self.topics.partitions, "replication_factor": 1} for name in names}
+            admin.create_topics(wanted)
+            admin.wait_for_topics(list(wanted))
+
     def count(self, topic: str) -> int:
         """Return how many records a topic has ever had."""
         return sum(end_offsets(self.bootstrap_servers, [topic]).values())

@@ -63,7 +63,8 @@ def _facts() -> str:
 
 
 def _lifecycle() -> str:
-    text = f"{_NOTE}# The ticket's life\n\nAn event that this table does not foresee is folded all the same and flagged `unexpected_transition`.\n\n"
+    text = f"{_NOTE}# The ticket's life\n\n"
+    text += "An event that this table does not foresee is folded all the same and flagged `unexpected_transition`.\n\n"
     text += f"```mermaid\n{mermaid()}```\n\n"
     text += _table("state", "状态", "may be followed by")
     for state in State:

@@ -19,6 +19,7 @@ class BatchMessage(ConsumerMessage):
 
 
 def batch_message(tp: TP, records: list[Any], generation: int, *, offset: int) -> BatchMessage:
+    """Return the records of one partition as one message, which stands at `offset`."""
     last = records[-1]
     message = BatchMessage(
         topic=tp.topic,

@@ -33,6 +33,8 @@ _FREE_PORTS = range(20_000, 32_000)
 
 @dataclass(frozen=True)
 class BrokerAddress:
+    """One broker: its id, and the ports it listens on."""
+
     node_id: int
     port: int
     controller_port: int

@@ -14,6 +14,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
+    """Become the program named on the command line, and die with the parent named before it."""
     parent, program = int(sys.argv[1]), sys.argv[2]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -71,8 +71,10 @@ class Lanes:
 
     async def _take(self, partition: int, events: list[Any]) -> None:
         try:
-            await self._handle(partition, [record for event in events for record in event.value])
-            for event in events:
+            current = [event for event in events if self._is_current(event)]
+            if current:
+                await self._handle(partition, [record for event in current for record in event.value])
+            for event in current:
                 await self._stream.ack(event)
         except PartitionLostError as lost:
             log.warning("%d batches of partition %d let go: %s", len(events), partition, lost)
@@ -80,3 +82,11 @@ class Lanes:
                 event.app.consumer.abandon(event)
         except Exception as error:
             self._die(error)
+
+    def _is_current(self, event: Any) -> bool:
+        """Return whether an event is to be taken now; one that comes again, after earlier ones, is let go here."""
+        consumer = event.app.consumer
+        if not consumer.is_obsolete(event):
+            return True
+        consumer.abandon(event)
+        return False

@@ -140,6 +140,7 @@ class BatchConsumer(driver.Consumer):
 
     async def _seek_again(self) -> None:
         try:
+            await self.commit()  # what is done need not be read again
             await self.perform_seek()
         except Exception as exc:
             # A rebalance is on its way, or the coordinator is being looked for.

@@ -18,7 +18,16 @@ MATTERS = (
 )
 GRADES = ("satisfied", "dissatisfied", "very_dissatisfied", "unreachable")
 PLAIN = ("accepted", "contacted", "urged", "suspended", "resumed", "supervised", "archived", "reopened")
-_FREQUENT = ("dispatched", "return_requested", "return_denied", "designated", "resolved", "visited", "redo_ordered", "merged")
+_FREQUENT = (
+    "dispatched",
+    "return_requested",
+    "return_denied",
+    "designated",
+    "resolved",
+    "visited",
+    "redo_ordered",
+    "merged",
+)
 ENDS = ("withdrawn", "direct_closed", "rejected", "transferred")
 SPAN_DAYS = 60
 HALF_DAYS = 2 * SPAN_DAYS
@@ -82,8 +91,8 @@ _FIELDS: dict[str, Any] = {
         "fields": st.sampled_from(({"request_type": "praise"}, {"repeat_of": "A"}, {"citizen": {"key": "c-2"}}))
     },
     "voided": lambda t, u, w: {},
-    **{kind: _unit for kind in PLAIN},
-    **{kind: lambda t, u, w: {} for kind in ENDS},
+    **dict.fromkeys(PLAIN, _unit),
+    **dict.fromkeys(ENDS, lambda t, u, w: {}),
 }
 
 

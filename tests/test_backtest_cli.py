@@ -39,7 +39,9 @@ def told(result: Result) -> Any:
 
 @pytest.fixture
 def story() -> Story:
-    return Story().complaint(0)(1, "return_requested", unit=A)(2, "return_requested", unit=B)(3, "return_requested", unit=C)
+    return Story().complaint(0)(1, "return_requested", unit=A)(2, "return_requested", unit=B)(
+        3, "return_requested", unit=C
+    )
 
 
 @pytest.fixture
@@ -136,7 +138,9 @@ def test_backtest_needs_no_secret_for_citizens_without_a_key(tmp_path: Path) -> 
 
 
 def test_history_is_written_once_however_often_it_is_issued(tmp_path: Path) -> None:
-    story = Story()(1, "return_requested", unit=A, backfill=True)(2, "return_requested", unit=B, backfill=True)(3, "urged")
+    story = Story()(1, "return_requested", unit=A, backfill=True)(2, "return_requested", unit=B, backfill=True)(
+        3, "urged"
+    )
     path, out = tmp_path / "e.jsonl", tmp_path / "alerts.jsonl"
     path.write_bytes(jsonl(story.records))
     told(call("backtest", path, "--out", out, "--json"))

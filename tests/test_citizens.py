@@ -44,10 +44,24 @@ MATTER: dict[str, tuple[Complaint, Complaint, bool]] = {
     "another district": (FIRST, complaint("T-2", district="别区"), False),
     "no likeness at all": (FIRST, complaint("T-2", text="夜里狗叫扰民"), False),
     "marked by the hotline": (FIRST, complaint("T-2", text="夜里狗叫", community="别处", links=("T-1",)), True),
-    "marked the other way": (complaint("T-1", links=("T-2",)), complaint("T-2", text="夜里狗叫", category=("x", "y")), True),
+    "marked the other way": (
+        complaint("T-1", links=("T-2",)),
+        complaint("T-2", text="夜里狗叫", category=("x", "y")),
+        True,
+    ),
     "no category, no place, the same text": (complaint("T-1", **BARE), complaint("T-2", **BARE), True),
-    "no category, no place, a little likeness": (complaint("T-1", **BARE), complaint("T-2", text="水压力的事", **BARE), False),
-    "one without a place, the same text": (FIRST, complaint("T-2", district="", street="", community=""), True),
+    "no category, no place, a little likeness": (
+        complaint("T-1", **BARE),
+        complaint("T-2", text="水压力的事", **BARE),
+        False,
+    ),
+    "one without a place, the same text": (FIRST, complaint("T-2", district="", street="", community=""), False),
+    "one without a category, the same text": (FIRST, complaint("T-2", category=()), False),
+    "both without a place, the same text and category": (
+        complaint("T-1", district="", street="", community=""),
+        complaint("T-2", district="", street="", community=""),
+        False,
+    ),
     "the same address where no community is said": (
         complaint("T-1", community="", spot="s1"),
         complaint("T-2", text="还是没有水,压力低", community="", spot="s1"),
@@ -70,7 +84,10 @@ def test_same_matter_or_not(name: str) -> None:
 
 
 def test_what_operators_write_around_every_complaint_makes_no_likeness() -> None:
-    one, other = complaint("T-1", text="来电人反映狗叫,希望尽快处理"), complaint("T-2", text="来电人反映路灯,希望尽快处理")
+    one, other = (
+        complaint("T-1", text="来电人反映狗叫,希望尽快处理"),
+        complaint("T-2", text="来电人反映路灯,希望尽快处理"),
+    )
     assert same_matter(one, other, CONFIG) is None
 
 
@@ -136,15 +153,23 @@ def test_time_alone_never_lowers_it() -> None:
 
 def test_the_relation_is_not_transitive() -> None:
     story = Story().complaint(0)
-    story.complaint(1, ticket="T-2", linked=None, repeat_of="T-1", category=["甲", "乙"], content="夜里狗叫", title="狗叫")
-    story.complaint(2, ticket="T-3", category=["甲", "乙"], content="夜里狗叫", title="狗叫")(3, "visited", result="dissatisfied")
+    story.complaint(
+        1, ticket="T-2", linked=None, repeat_of="T-1", category=["甲", "乙"], content="夜里狗叫", title="狗叫"
+    )
+    story.complaint(2, ticket="T-3", category=["甲", "乙"], content="夜里狗叫", title="狗叫")(
+        3, "visited", result="dissatisfied"
+    )
     told = run(story)
     assert (count_of(told, "T-1"), count_of(told, "T-2"), count_of(told, "T-3")) == (2, 3, 2)
 
 
 NOT_COUNTED: dict[str, dict[str, Any]] = {
     "praise": {"request_type": "praise"},
-    "a status enquiry by category": {"request_type": "consultation", "category": ["其他", "工单查询"], "repeat_of": "T-1"},
+    "a status enquiry by category": {
+        "request_type": "consultation",
+        "category": ["其他", "工单查询"],
+        "repeat_of": "T-1",
+    },
     "a status enquiry by title": {"request_type": "consultation", "title": "咨询办理进度"},
     "another citizen's": {"citizen": {"key": "citizen-2"}},
     "an anonymous one": {"citizen": {"anonymous": True}},
@@ -161,7 +186,11 @@ def test_what_does_not_count(name: str) -> None:
 
 
 def test_an_ordinary_consultation_counts() -> None:
-    story = Story().complaint(0).complaint(1, ticket="T-2", request_type="consultation")(2, "visited", result="dissatisfied")
+    story = (
+        Story()
+        .complaint(0)
+        .complaint(1, ticket="T-2", request_type="consultation")(2, "visited", result="dissatisfied")
+    )
     assert run(story).in_force == {("T-1", "P08"): "blue"}
 
 

@@ -88,7 +88,10 @@ def test_the_numbers_that_time_may_reach_are_known() -> None:
     ("source", "expected"),
     [
         ("returns.count >= 2", ["returns.count >= 2"]),
-        ("redos.count >= 5 || (redos.count >= 3 && visits.count >= 1)", ["redos.count >= 5", "redos.count >= 3", "visits.count >= 1"]),
+        (
+            "redos.count >= 5 || (redos.count >= 3 && visits.count >= 1)",
+            ["redos.count >= 5", "redos.count >= 3", "visits.count >= 1"],
+        ),
         ("((returns.count > 1))", ["returns.count > 1"]),
     ],
 )
@@ -98,7 +101,12 @@ def test_terms_are_the_smallest_parts(source: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["!(returns.count < 2 && returns.units < 2)", "returns.count > 1 ? true : due.near || due.overdue", "true && due.near"]
+    "source",
+    [
+        "!(returns.count < 2 && returns.units < 2)",
+        "returns.count > 1 ? true : due.near || due.overdue",
+        "true && due.near",
+    ],
 )
 def test_what_does_not_stand_alone_is_taken_as_a_whole(source: str) -> None:
     condition = compile_condition(source)
@@ -109,7 +117,9 @@ NUMBERS = [fact.path for fact in FACTS if fact.kind == "int" and not fact.clock]
 TERM = st.builds(
     "{} {} {}".format, st.sampled_from(NUMBERS), st.sampled_from([">=", ">", "<", "==", "!="]), st.integers(0, 9)
 ) | st.sampled_from(["due.overdue", "waiting.days >= 30", "!due.near", "waiting.running"])
-SOURCE = st.recursive(TERM, lambda inner: st.builds("({} {} {})".format, inner, st.sampled_from(["&&", "||"]), inner), max_leaves=6)
+SOURCE = st.recursive(
+    TERM, lambda inner: st.builds("({} {} {})".format, inner, st.sampled_from(["&&", "||"]), inner), max_leaves=6
+)
 
 
 @settings(max_examples=150, deadline=None)

@@ -166,32 +166,56 @@ def test_braces_in_a_text_are_no_depth() -> None:
 
 
 def test_an_escaped_character_outside_the_plane_is_whole() -> None:
-    assert decode_event(b'{"event_id":"e","ticket_id":"t","type":"x","occurred_at":"2025-01-01T00:00:00","n":"\\ud83d\\ude00"}')
+    assert decode_event(
+        b'{"event_id":"e","ticket_id":"t","type":"x","occurred_at":"2025-01-01T00:00:00","n":"\\ud83d\\ude00"}'
+    )
+
+
+def _rejection(value: bytes) -> Rejected | None:
+    try:
+        decode_event(value)
+    except Rejected as rejected:
+        return rejected
+    return None
 
 
 SECRET = "19900001234"
-FIELDS = ("event_id", "ticket_id", "type", "occurred_at", "seq", "citizen", "title", "category", "place", "limit", "due_at")
+FIELDS = (
+    "event_id",
+    "ticket_id",
+    "type",
+    "occurred_at",
+    "seq",
+    "citizen",
+    "title",
+    "category",
+    "place",
+    "limit",
+    "due_at",
+)
 VALUES = st.recursive(
     st.sampled_from((SECRET, f"电话{SECRET}", int(SECRET), float(SECRET), True, None, "e" * 130 + SECRET)),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(("phone", "value", "unit", "a")), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(("phone", "value", "unit", "a")), inner)
+    ),
     max_leaves=4,
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.dictionaries(st.sampled_from(FIELDS), VALUES), st.sampled_from(("registered", "dispatched")), st.binary(max_size=2))
+@given(
+    st.dictionaries(st.sampled_from(FIELDS), VALUES),
+    st.sampled_from(("registered", "dispatched")),
+    st.binary(max_size=2),
+)
 def test_no_rejection_tells_a_value_of_the_input(fields: dict[str, Any], kind: str, noise: bytes) -> None:
     value = json.dumps({**body("T-1", kind, 0), **fields}).encode() + noise
-    try:
-        decode_event(value)
-    except Rejected as rejected:
-        assert SECRET not in f"{rejected} {rejected.detail} {rejected.field}"
+    rejected = _rejection(value)
+    assert SECRET not in f"{rejected} {rejected and rejected.detail} {rejected and rejected.field}"
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]",:\\u0d8tfn1e+- ', max_size=40).map(str.encode))
 def test_any_bytes_give_an_event_or_a_typed_rejection(value: bytes) -> None:
-    try:
-        decode_event(value)
-    except Rejected as rejected:
-        assert rejected.reason in Reason
+    rejected = _rejection(value)
+    assert rejected is None or rejected.reason in Reason

@@ -216,6 +216,7 @@ class Stream:
     def __init__(self, events: list[tuple[int, list[int]]]) -> None:
         self.acked: list[list[int]] = []
         self.let_go: list[list[int]] = []
+        self.obsolete: list[list[int]] = []
         self.done = asyncio.Event()
         self._events = events
 
@@ -232,6 +233,9 @@ class Stream:
 
     def abandon(self, event: Any) -> None:
         self.let_go.append(event.value)
+
+    def is_obsolete(self, event: Any) -> bool:
+        return event.value in self.obsolete
 
 
 class _Event:
@@ -283,5 +287,20 @@ async def test_a_lane_that_ends_by_itself_ends_the_process() -> None:
     run = asyncio.create_task(Lanes(stream, handle, died.append).run())
     await until(lambda: died)
     assert stream.acked == []
+    stream.done.set()
+    await run
+
+
+async def test_what_comes_again_after_earlier_ones_is_not_taken_out_of_order() -> None:
+    stream = Stream([(0, [1]), (0, [2]), (0, [3])])
+    stream.obsolete = [[2]]
+    taken: list[int] = []
+
+    async def handle(partition: int, records: list[int]) -> None:
+        taken.extend(records)
+
+    run = asyncio.create_task(Lanes(stream, handle, pytest.fail).run())
+    await until(lambda: len(stream.acked) + len(stream.let_go) == 3)
+    assert (taken, stream.acked, stream.let_go) == ([1, 3], [[1], [3]], [[2]])
     stream.done.set()
     await run

@@ -37,7 +37,7 @@ def _in_time(records: list[dict[str, Any]]) -> list[Event]:
     return sorted(_events(records), key=by_time)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(histories(), st.randoms(use_true_random=False))
 def test_warnings_in_force_do_not_depend_on_the_order_of_arrival(
     records: list[dict[str, Any]], chance: random.Random
@@ -98,7 +98,7 @@ def test_ticks_between_events_change_no_alert_id_of_a_tickets_own_rules(
     assert ids[0] == ids[1]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(histories(), st.randoms(use_true_random=False))
 def test_versions_of_a_case_are_numbered_and_chained(records: list[dict[str, Any]], chance: random.Random) -> None:
     events = _events(records)
@@ -191,7 +191,9 @@ def test_deadlines_of_many_tickets_come_in_the_order_of_time() -> None:
         event
         for number in range(6)
         for event in Story(f"T-{number}")
-        .complaint(0, citizen={"anonymous": True})(0.1, "dispatched", unit="U", limit={"value": 9 - number, "unit": "days"})
+        .complaint(0, citizen={"anonymous": True})(
+            0.1, "dispatched", unit="U", limit={"value": 9 - number, "unit": "days"}
+        )
         .events
     ]
     at = [one.event_time for one in run(events, 100).alerts]

@@ -26,10 +26,33 @@ RETURNS: dict[str, tuple[Story, dict[str, int]]] = {
     "counts at its approval where nobody asked": (Story()(2, "return_approved", unit=A), {"count": 1, "approved": 1}),
     "is taken back by a denial": (asked(1)(2, "return_denied", unit=A), {"count": 0, "units": 0, "denied": 1}),
     "is taken back by a denial without a unit": (asked(1)(2, "return_denied"), {"count": 0, "denied": 1}),
-    "of one unit twice": (asked(1)(2, "return_approved").__call__(3, "return_requested", unit=A), {"count": 2, "units": 1}),
+    "counts once however often it is approved": (
+        asked(1)(2, "return_approved", unit=A)(3, "return_approved", unit=A),
+        {"count": 1, "approved": 1},
+    ),
+    "is taken back by a denial after its approval": (
+        asked(1)(2, "return_approved", unit=A)(3, "return_denied", unit=A),
+        {"count": 0, "approved": 0, "denied": 1},
+    ),
+    "counts when it is approved after its denial": (
+        asked(1)(2, "return_denied", unit=A)(3, "return_approved", unit=A),
+        {"count": 1, "approved": 1, "denied": 1},
+    ),
+    "counts anew when the unit got the ticket again": (
+        asked(1)(2, "return_approved", unit=A)(3, "dispatched", unit=A)(4, "return_approved", unit=A),
+        {"count": 2, "approved": 2},
+    ),
+    "of a unit nobody named": (Story()(1, "return_requested")(2, "return_requested", unit=A), {"count": 2, "units": 1}),
+    "of one unit twice": (
+        asked(1)(2, "return_approved").__call__(3, "return_requested", unit=A),
+        {"count": 2, "units": 1},
+    ),
     "of two units": (asked(2, B, asked(1)), {"count": 2, "units": 2}),
     "denied, of one of two units": (asked(2, B, asked(1))(3, "return_denied", unit=B), {"count": 1, "units": 1}),
-    "with a reason of unclear duty": (asked(2, B, asked(1, reason_code="R3"), reason_code="R1"), {"unclear": 1, "count": 2}),
+    "with a reason of unclear duty": (
+        asked(2, B, asked(1, reason_code="R3"), reason_code="R1"),
+        {"unclear": 1, "count": 2},
+    ),
     "back and forth": (asked(1)(2, "return_approved")(3, "dispatched", unit=A), {"ping_pong": 1}),
     "on to another unit": (asked(1)(2, "return_approved")(3, "dispatched", unit=B), {"ping_pong": 0}),
 }
@@ -69,7 +92,10 @@ BLIND: dict[str, tuple[Story, str | None]] = {
     "blind and designated to it afterwards": (asked(1, **NONE)(9, "designated", unit=A), "red"),
     "blind and designated to it before": (asked(9, **NONE, story=Story()(1, "designated", unit=A)), "red"),
     "blind and designated to another": (asked(1, **NONE)(9, "designated", unit=B), "yellow"),
-    "blind, designated to it and then to another": (asked(1, **NONE)(9, "designated", unit=A)(10, "designated", unit=B), "yellow"),
+    "blind, designated to it and then to another": (
+        asked(1, **NONE)(9, "designated", unit=A)(10, "designated", unit=B),
+        "yellow",
+    ),
     "blind and denied": (asked(1, **NONE)(2, "return_denied", unit=A), "red"),
     "blind and approved": (asked(1, **NONE)(2, "return_approved", unit=A), "yellow"),
     "partly blind and denied": (asked(1, **NONE | {"contacted": True})(2, "return_denied", unit=A), "blue"),
@@ -90,8 +116,14 @@ AGAIN: dict[str, tuple[Story, str | None]] = {
     "another unit asking after a denial": (asked(3, B, asked(1)(2, "return_denied", unit=A)), None),
     "asking again after an approval": (asked(3, A, asked(1)(2, "return_approved", unit=A)), None),
     "asking after being designated": (asked(3, A, Story()(1, "designated", unit=A)), "red"),
-    "asking after being designated, and denied": (asked(3, A, Story()(1, "designated", unit=A))(4, "return_denied", unit=A), "red"),
-    "asking after being designated, and approved": (asked(3, A, Story()(1, "designated", unit=A))(4, "return_approved"), "red"),
+    "asking after being designated, and denied": (
+        asked(3, A, Story()(1, "designated", unit=A))(4, "return_denied", unit=A),
+        "red",
+    ),
+    "asking after being designated, and approved": (
+        asked(3, A, Story()(1, "designated", unit=A))(4, "return_approved"),
+        "red",
+    ),
     "asking before being designated": (asked(1)(3, "designated", unit=A), None),
     "another unit asking after a designation": (asked(3, B, Story()(1, "designated", unit=A)), None),
     "asking after another was designated in its place": (
@@ -163,7 +195,11 @@ OVERDUE: dict[str, tuple[Story, float, str | None]] = {
         300,
         None,
     ),
-    "extended before it was due": (limited()(9, "extension_approved", unit=A, until="2025-04-02T09:00:00+08:00"), 28, None),
+    "extended before it was due": (
+        limited()(9, "extension_approved", unit=A, until="2025-04-02T09:00:00+08:00"),
+        28,
+        None,
+    ),
     "extended: blue at its own time": (
         limited()(9, "extension_approved", unit=A, until="2025-04-02T09:00:00+08:00"),
         29,
@@ -219,9 +255,10 @@ def test_days_not_announced_never_make_it_red() -> None:
     assert all("calendar_incomplete" in one.flags for one in told)
 
 
-COUNTED = (
-    [("extension_approved", "P07", {1: "blue", 2: "yellow", 3: "red"}), ("redo_ordered", "P10", {1: "blue", 2: "yellow", 5: "red"})]
-)
+COUNTED = [
+    ("extension_approved", "P07", {1: "blue", 2: "yellow", 3: "red"}),
+    ("redo_ordered", "P10", {1: "blue", 2: "yellow", 5: "red"}),
+]
 
 
 @pytest.mark.parametrize(("kind", "rule", "levels"), COUNTED)
@@ -262,7 +299,9 @@ def test_dissatisfied_is_the_result_not_the_attitude(fields: dict[str, Any], cou
 
 
 def test_a_changed_rating_flags_and_never_erases() -> None:
-    story = Story()(0, "redo_ordered", unit=A)(1, "visited", result="dissatisfied")(2, "satisfaction_changed", result="satisfied")
+    story = Story()(0, "redo_ordered", unit=A)(1, "visited", result="dissatisfied")(
+        2, "satisfaction_changed", result="satisfied"
+    )
     found = facts_at(story, 10)
     assert (found["visits.dissatisfied"], found["visits.rating_changes"]) == (1, 1)
     assert levels_at(story, 10)["P09"] == "yellow"
@@ -278,7 +317,9 @@ AFTER_REDO: dict[str, tuple[Story, str | None]] = {
     "before the redo": (Story()(1, "visited", result="dissatisfied")(2, "redo_ordered", unit=A), None),
     "once after it": (Story()(1, "redo_ordered", unit=A)(2, "visited", result="dissatisfied"), "yellow"),
     "twice after it": (
-        Story()(1, "redo_ordered", unit=A)(2, "visited", result="dissatisfied")(3, "visited", result="very_dissatisfied"),
+        Story()(1, "redo_ordered", unit=A)(2, "visited", result="dissatisfied")(
+            3, "visited", result="very_dissatisfied"
+        ),
         "red",
     ),
     "satisfied after it": (Story()(1, "redo_ordered", unit=A)(2, "visited", result="satisfied"), None),
@@ -289,9 +330,9 @@ AFTER_REDO: dict[str, tuple[Story, str | None]] = {
         None,
     ),
     "an unreasonable demand, its review rejected": (
-        Story()(1, "redo_ordered", unit=A)(2, "resolved", unit=A, appeal_confirmed="unreasonable")(3, "review_rejected")(
-            4, "visited", result="dissatisfied"
-        ),
+        Story()(1, "redo_ordered", unit=A)(2, "resolved", unit=A, appeal_confirmed="unreasonable")(
+            3, "review_rejected"
+        )(4, "visited", result="dissatisfied"),
         "yellow",
     ),
     "a demand found reasonable in the end": (
@@ -322,12 +363,20 @@ WAITING: dict[str, tuple[Story, float, int]] = {
     "a return does not stop it": (waiting()(5, "return_requested", unit=A)(6, "return_approved"), 40, 40),
     "resolved freezes it": (waiting()(10, "resolved", unit=A), 40, 10),
     "a satisfied visit does not resume it": (waiting()(10, "resolved")(12, "visited", result="satisfied"), 40, 10),
-    "a dissatisfied visit resumes it from the start": (waiting()(10, "resolved")(12, "visited", result="dissatisfied"), 40, 40),
+    "a dissatisfied visit resumes it from the start": (
+        waiting()(10, "resolved")(12, "visited", result="dissatisfied"),
+        40,
+        40,
+    ),
     "a rejected review resumes it": (waiting()(10, "resolved")(12, "review_rejected"), 40, 40),
     "a redo resumes it": (waiting()(10, "resolved")(12, "redo_ordered"), 40, 40),
     "reopening resumes it": (waiting()(10, "archived")(12, "reopened"), 40, 40),
     "resolved again freezes it again": (waiting()(10, "resolved")(12, "redo_ordered")(20, "resolved"), 40, 20),
-    "a changed rating does not resume it": (waiting()(10, "resolved")(12, "satisfaction_changed", result="dissatisfied"), 40, 10),
+    "a changed rating does not resume it": (
+        waiting()(10, "resolved")(12, "satisfaction_changed", result="dissatisfied"),
+        40,
+        10,
+    ),
     "voided counts nothing": (waiting()(10, "voided"), 40, 0),
     **{
         f"{kind} freezes it": (waiting()(10, kind), 40, 10)
@@ -414,7 +463,9 @@ def test_numbers_need_not_be_unique() -> None:
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.path)
 def test_a_facts_support_is_of_the_lineage(fact: Any) -> None:
-    story = asked(2, B, asked(1, story=limited(5, story=waiting()), **NONE), reason_code="R3")(3, "return_denied", unit=B)
+    story = asked(2, B, asked(1, story=limited(5, story=waiting()), **NONE), reason_code="R3")(
+        3, "return_denied", unit=B
+    )
     asked(4, B, story)(5, "designated", unit=B)(6, "resolved", unit=B)(7, "visited", result="dissatisfied")
     story(8, "redo_ordered", unit=B)(9, "extension_approved")(10, "visited", result="dissatisfied")
     view = View(lineage_of(story), {}, day(40))

@@ -86,5 +86,7 @@ def test_jiaozhou_escalates_return_by_return() -> None:
 
 
 def test_a_late_resolution_takes_back_what_time_had_raised() -> None:
-    told = [(one.status.value, one.level.value) for one in run_file("late_close", "as told") if one.tickets == ("LC-1",)]
+    told = [
+        (one.status.value, one.level.value) for one in run_file("late_close", "as told") if one.tickets == ("LC-1",)
+    ]
     assert told == [("raised", "blue"), ("escalated", "yellow"), ("escalated", "red"), ("retracted", "red")]

@@ -27,8 +27,15 @@ FULL: dict[str, dict[str, Any]] = {
         "target": {"name": "金丝雀公司", "unit_id": "U-9"},
         "channel": "phone",
     },
-    "amended": {"fields": {"title": "金丝雀", "citizen": {"name": "张某三", "phone": "19900001234"}, "content": "张某三"}},
-    "return_requested": {"unit_id": "U-1", "reason": "金丝雀不归我们管", "approver": "张某三", "evidence": ["金丝雀.jpg"]},
+    "amended": {
+        "fields": {"title": "金丝雀", "citizen": {"name": "张某三", "phone": "19900001234"}, "content": "张某三"}
+    },
+    "return_requested": {
+        "unit_id": "U-1",
+        "reason": "金丝雀不归我们管",
+        "approver": "张某三",
+        "evidence": ["金丝雀.jpg"],
+    },
     "return_denied": {"reason": "金丝雀"},
     "resolved": {"reply": "已答复张某三 canary@example.com", "solved": "yes"},
     "visited": {"comment": "金丝雀", "result": "dissatisfied"},
@@ -91,11 +98,15 @@ def test_the_digest_tells_bodies_apart_not_how_they_are_sent() -> None:
     assert event_of(first).digest != event_of(first | {"occurred_at": "2025-03-03T09:00:01+08:00"}).digest
 
 
-def test_another_secret_is_no_other_body() -> None:
-    decoded = decode_event(orjson.dumps(body("T-1", "registered", 0, citizen={"phone": "19900001234"})))
-    other = [PseudonymKey("k2", b"another secret for tests only")]
-    assert to_event(decoded, KEYS).digest == to_event(decoded, other).digest
-    assert to_event(decoded, KEYS).data["citizens"] != to_event(decoded, other).data["citizens"]
+def test_a_rotation_is_no_other_body_and_another_citizen_is() -> None:
+    def registered(phone: str, *keys: PseudonymKey) -> Event:
+        return to_event(decode_event(orjson.dumps(body("T-1", "registered", 0, citizen={"phone": phone}))), keys)
+
+    newer = PseudonymKey("k2", b"another secret for tests only")
+    before, during = registered("19900001234", *KEYS), registered("19900001234", newer, *KEYS)
+    assert before.digest == during.digest
+    assert before.data["citizens"] == during.data["citizens"][1:]
+    assert before.digest != registered("19900001235", *KEYS).digest
 
 
 @pytest.mark.parametrize(("title", "asks"), [("查询工单", True), ("办理进度如何", True), ("路灯不亮", False)])

@@ -15,7 +15,9 @@ def test_every_state_and_every_type_of_event_has_its_place() -> None:
     assert set(ALLOWED) == set(STATE_TITLES) == set(State)
     assert set(LEADS_TO) | REMARKS == set(E)
     assert not set(LEADS_TO) & REMARKS
-    reached = {LEADS_TO[kind] for kinds in ALLOWED.values() for kind in kinds} | {LEADS_TO[kind] for kind in ENDS_ANYWHERE}
+    reached = {LEADS_TO[kind] for kinds in ALLOWED.values() for kind in kinds} | {
+        LEADS_TO[kind] for kind in ENDS_ANYWHERE
+    }
     assert reached == set(State) - {State.NEW}
 
 
@@ -49,7 +51,9 @@ def test_some_transitions(state: State, kind: str, after: State, expected: bool)
 
 def test_an_ordinary_life_has_nothing_unexpected() -> None:
     story = Story()(0, "registered")(0.1, "dispatched", unit="U")(0.2, "accepted", unit="U")(0.3, "contacted", unit="U")
-    story(1, "extension_requested")(1.1, "extension_approved")(2, "resolved", unit="U")(3, "visited", result="satisfied")
+    story(1, "extension_requested")(1.1, "extension_approved")(2, "resolved", unit="U")(
+        3, "visited", result="satisfied"
+    )
     assert facts_at(story(4, "archived"), 5)["lineage.unexpected"] == 0
 
 

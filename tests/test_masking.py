@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.masking import CONTACT_MASK, ID_MASK, NAME_MASK, PHONE_MASK, mask
+from rules.masking import (
+    CONTACT_MASK,
+    ID_MASK,
+    NAME_MASK,
+    NUMBER_MASK,
+    PHONE_MASK,
+    PLATE_MASK,
+    mask,
+    mask_label,
+    without_house,
+)
 
 PHONE = "19900001234"
 ID18 = "110101190001011009"  # no such person: a made-up number with its right check digit
@@ -52,7 +62,14 @@ def test_a_numeral_that_is_a_word_beside_a_number_does_not_hide_it(text: str) ->
 
 
 @pytest.mark.parametrize(
-    "text", [ID18, f"{ID18[:6]} {ID18[6:14]} {ID18[14:]}", ID18.translate(FULL_WIDTH), ID18.translate(CHINESE), ID18[:17] + "x"]
+    "text",
+    [
+        ID18,
+        f"{ID18[:6]} {ID18[6:14]} {ID18[14:]}",
+        ID18.translate(FULL_WIDTH),
+        ID18.translate(CHINESE),
+        ID18[:17] + "x",
+    ],
 )
 def test_an_id_number_is_masked(text: str) -> None:
     assert mask(f"身份证{text}。") == f"身份证{ID_MASK}。"
@@ -69,6 +86,9 @@ def test_an_id_number_of_the_old_kind_is_masked() -> None:
         ("邮箱a.b@example.com", f"邮箱{CONTACT_MASK}"),
         ("加微信号: abc_12345", f"加{CONTACT_MASK}"),
         ("QQ123456789", CONTACT_MASK),
+        ("车牌鲁B12345", f"车牌{PLATE_MASK}"),
+        ("卡号6200 0000 0000 0000 000", f"卡号{NUMBER_MASK}"),
+        ("打400-000-0000", f"打{PHONE_MASK}"),
     ],
 )
 def test_other_ways_to_reach_a_person_are_masked(text: str, masked: str) -> None:
@@ -88,12 +108,10 @@ def test_given_names_are_masked_where_they_are_names() -> None:
     "text",
     [
         "2025年6月18日上午9点30分",
-        "工单250912101108115409",
         "金额12345678元",
         "12345热线",
         "拖了4个月,退了3次",
         "一九九八年建的楼",
-        "车牌鲁B12345",
         "面积120.55平方米,单价10000元",
         "三楼以上,五六七八九楼都没有水",
         "第1234567890号文件",
@@ -112,6 +130,19 @@ def test_no_disguised_phone_gets_through_between_any_texts(before: str, phone: s
     kept = [text for text in (before, after) if not any(one.isnumeric() or not one.isalpha() for one in text)]
     text = "甲".join(["", *kept[:1]]) + "乙" + phone + "丙" + "丁".join(["", *kept[1:]])
     assert phone not in mask(text)
+
+
+def test_in_a_label_there_is_no_place_for_any_long_number() -> None:
+    assert mask_label("甲街道8600000") == f"甲街道{NUMBER_MASK}"
+    assert mask_label("第110社区") == "第110社区"
+
+
+@pytest.mark.parametrize(
+    ("community", "kept"),
+    [("试社区", "试社区"), ("试社区3号楼2单元", "试社区"), ("试小区 12栋", "试小区"), ("5号楼", "")],
+)
+def test_a_community_is_told_without_the_house(community: str, kept: str) -> None:
+    assert without_house(community) == kept
 
 
 @given(st.text(max_size=200))

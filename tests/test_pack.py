@@ -172,11 +172,17 @@ def test_a_calendar_that_is_not_complete_caps_only_what_depends_on_it(pack: Pack
         "due.overdue": True,
         "due.overdue_work_days": 9,
         "waiting.days": 99,
-        "calendar.incomplete": True,
+        "due.announced_work_days": 4,
     }
     levels = dict(zip((rule.id for rule in engine.rules), engine.levels(values_with(facts)), strict=True))
     assert (levels["P06"], levels["P12"]) == (Level.YELLOW, Level.RED)
-    levels = dict(zip((rule.id for rule in engine.rules), engine.levels(values_with(facts | {"calendar.incomplete": False})), strict=True))
+    levels = dict(
+        zip(
+            (rule.id for rule in engine.rules),
+            engine.levels(values_with(facts | {"due.announced_work_days": 5})),
+            strict=True,
+        )
+    )
     assert levels["P06"] is Level.RED
 
 

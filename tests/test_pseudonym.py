@@ -13,7 +13,14 @@ OTHER = PseudonymKey("k2", b"t" * MIN_SECRET_BYTES)
 
 @pytest.mark.parametrize(
     "phone",
-    ["199-0000-1234", "+86 199 0000 1234", "008619900001234", "１９９００００１２３４", "幺九九零零零零一二三四", " 19900001234\n"],
+    [
+        "199-0000-1234",
+        "+86 199 0000 1234",
+        "008619900001234",
+        "１９９００００１２３４",
+        "幺九九零零零零一二三四",
+        " 19900001234\n",
+    ],
 )
 def test_one_phone_however_written_is_one_key(phone: str) -> None:
     assert citizen_keys(Citizen(phone=phone), [KEY]) == citizen_keys(Citizen(phone="19900001234"), [KEY])
@@ -37,14 +44,24 @@ def test_the_id_number_goes_before_the_phone() -> None:
 
 
 @pytest.mark.parametrize(
-    "citizen", [None, Citizen(), Citizen(name="张某"), Citizen(name="张某", anonymous=True), Citizen(phone="无"), Citizen(id_number="--")]
+    "citizen",
+    [
+        None,
+        Citizen(),
+        Citizen(name="张某"),
+        Citizen(name="张某", anonymous=True),
+        Citizen(phone="无"),
+        Citizen(id_number="--"),
+    ],
 )
 def test_without_a_number_there_is_no_key(citizen: Citizen | None) -> None:
     assert citizen_keys(citizen, [KEY]) == []
 
 
 def test_the_name_changes_nothing() -> None:
-    assert citizen_keys(Citizen(phone="19900001234", name="张某"), [KEY]) == citizen_keys(Citizen(phone="19900001234"), [KEY])
+    assert citizen_keys(Citizen(phone="19900001234", name="张某"), [KEY]) == citizen_keys(
+        Citizen(phone="19900001234"), [KEY]
+    )
 
 
 def test_a_key_shows_its_id_and_nothing_of_the_number() -> None:

@@ -71,7 +71,9 @@ def test_the_error_does_not_show_the_value() -> None:
 def test_a_good_file_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("name: 'no'\ndays: 3\nshare: 0.25\ntags: [a, 中文]\nlive: true\n", encoding="utf-8")
-    assert read_yaml(path).validate(_Settings) == _Settings(name="no", days=3, share=0.25, tags=["a", "中文"], live=True)
+    assert read_yaml(path).validate(_Settings) == _Settings(
+        name="no", days=3, share=0.25, tags=["a", "中文"], live=True
+    )
 
 
 def test_a_time_stays_text() -> None:

@@ -118,7 +118,12 @@ def test_what_comes_late_to_a_voided_ticket_raises_nothing() -> None:
 def test_a_denial_corrects_and_then_retracts() -> None:
     story = returned(Story(), A, B, C)(4, "return_denied", unit=C)(5, "return_denied", unit=B)
     told = run(story)
-    assert told.told("P01") == [("raised", "yellow"), ("escalated", "red"), ("corrected", "yellow"), ("retracted", "yellow")]
+    assert told.told("P01") == [
+        ("raised", "yellow"),
+        ("escalated", "red"),
+        ("corrected", "yellow"),
+        ("retracted", "yellow"),
+    ]
     corrected, retracted = told.versions("P01")[2:]
     assert (corrected.trigger, retracted.trigger) == ("T-1-004", "T-1-005")
     assert retracted.reason is None
@@ -173,7 +178,12 @@ def test_an_older_message_from_another_table_changes_nothing() -> None:
     assert on_message(engine(), newer, RepeatMessage("T-1", "c", Repeat(2, 9, ())), day(1)) == (newer, [])
     assert on_message(engine(), newer, RepeatMessage("T-1", "c", Repeat(3, 9, ())), day(1)) == (newer, [])
     told = on_message(engine(), newer, MembersMessage("T-1", "T-9", 2, ()), day(1)).state
-    assert on_message(engine(), told, MembersMessage("T-1", "T-9", 1, tuple(Story("T-9")(0, "urged").events)), day(1)).state == told
+    assert (
+        on_message(
+            engine(), told, MembersMessage("T-1", "T-9", 1, tuple(Story("T-9")(0, "urged").events)), day(1)
+        ).state
+        == told
+    )
 
 
 def test_an_event_message_is_the_event() -> None:
@@ -199,7 +209,9 @@ def test_a_step_leaves_the_state_before_it_alone() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(histories(size_max=16), st.randoms(use_true_random=False), st.booleans())
-def test_states_and_messages_survive_the_wire(records: list[dict[str, Any]], chance: random.Random, backfill: bool) -> None:
+def test_states_and_messages_survive_the_wire(
+    records: list[dict[str, Any]], chance: random.Random, backfill: bool
+) -> None:
     events = [event_of(record | {"backfill": backfill}) for record in chance.sample(records, len(records))]
     told = run(events, 100)
     for state in told.driver.tickets.values():
@@ -220,7 +232,9 @@ def test_states_and_messages_survive_the_wire(records: list[dict[str, Any]], cha
 
 @settings(max_examples=60, deadline=None)
 @given(histories(size_max=14), st.randoms(use_true_random=False))
-def test_a_state_taken_from_the_wire_goes_on_as_if_it_had_stayed(records: list[dict[str, Any]], chance: random.Random) -> None:
+def test_a_state_taken_from_the_wire_goes_on_as_if_it_had_stayed(
+    records: list[dict[str, Any]], chance: random.Random
+) -> None:
     """What a worker writes and reads back between any two events makes no difference."""
     from rules.driver import Driver
 

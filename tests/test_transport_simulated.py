@@ -105,6 +105,7 @@ class Simulation:
         self.consumer._thread = self.thread  # type: ignore[assignment]
         self.consumer.callback = self.deliver
         self.consumer._on_partitions_assigned = self.nothing
+        self.consumer.commit = self.nothing
         app.topics._acking_topics.update((BATCHES, SINGLES))
         self.queue: deque[Any] = deque()
         self.processed: dict[TP, set[int]] = defaultdict(set)
