@@ -4,10 +4,8 @@ surroundings.
 
 import logging
 import ssl
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from http.cookiejar import DefaultCookiePolicy
-from importlib.util import find_spec
 
 import httpx
 
@@ -25,11 +23,6 @@ from models.subscriber import Subscriber
 # Both write whole URLs into the log (and one of them headers), and a chat robot's URL is its password.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
-
-# httpcore asks for sniffio at every lock it takes; searching the disk each time for a module that is not installed was a
-# quarter of a call's cost. None in its place is Python's way to say "not there" at once.
-if find_spec("sniffio") is None:
-    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 CONNECT_SECONDS_MAX = 5.0
 _IDLE_SECONDS = 30.0

@@ -1,9 +1,11 @@
 """How fast the core runs over a file, against a loop that only parses the file's JSON.
 
-Each measurement is a fresh process that takes the same path as `hotline-watch backtest`; start and imports are not
-counted. Both take turns, and the median counts.
+Each measurement is a fresh process that runs what `hotline-watch backtest` runs; the interpreter's start and imports are
+not counted. Both take turns, and the median counts.
 """
 
+import contextlib
+import io
 import os
 import statistics
 import subprocess
@@ -73,27 +75,22 @@ def _fresh(what: str, path: Path) -> dict[str, Any]:
 
 
 def measure_core(path: Path) -> dict[str, Any]:
-    """Run the core over a file as `hotline-watch backtest` does; return counts, seconds and memory."""
-    from cli.running import InForce, pack_of, recorded_events, run_core
-    from rules.pseudonym import PseudonymKey
+    """Run the command itself over a file; return counts, seconds and memory. Its summary goes nowhere."""
+    from cli.backtest import backtest
 
-    in_force = InForce()
-    refused: list[int] = []
-    counts = {"events": 0, "alerts": 0}
-
-    def counted() -> Any:
-        for event in recorded_events([path], [PseudonymKey("run", os.urandom(32))], lambda *_: refused.append(1)):
-            counts["events"] += 1
-            yield event
-
-    def take(alert: Any) -> None:
-        counts["alerts"] += 1
-        in_force.take(alert)
-
+    summary = io.StringIO()
     began = time.perf_counter()
-    run_core(pack_of(None), counted(), None, take)
+    with contextlib.redirect_stdout(summary):
+        backtest([path], as_json=True)
     seconds = time.perf_counter() - began
-    return {**counts, "refused": len(refused), "seconds": seconds, "rss_peak_mb": usage_of(os.getpid()).rss_peak_mb}
+    told = orjson.loads(summary.getvalue())
+    return {
+        "events": told["events"],
+        "refused": sum(told["rejected"].values()),
+        "alerts": sum(told["versions"].values()),
+        "seconds": seconds,
+        "rss_peak_mb": usage_of(os.getpid()).rss_peak_mb,
+    }
 
 
 def measure_parse(path: Path) -> dict[str, Any]:

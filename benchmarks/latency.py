@@ -21,12 +21,13 @@ from typing import Any
 import httpx
 import orjson
 from aiokafka import AIOKafkaProducer
+from kafka import KafkaConsumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from alerting.receiver import Receiver, serve
 from benchmarks.generator import generate_events
 from benchmarks.result import Result, Row, percentile
-from benchmarks.support import BenchmarkError, lag_watch
+from benchmarks.support import BenchmarkError, lag_watch, usage_of
 from models.subscriber import WebhookSecret
 from streams.routes import partition_of
 from streams.settings import Settings
@@ -84,10 +85,23 @@ def run(quick: bool = False, seconds: int | None = None, workers: int = WORKERS)
         machine = SingleMachine(settings, data, workers=workers)
         stack.callback(machine.stop)
         machine.start()
+        before = _cpu_seconds(machine)
         sent = asyncio.run(_send_all(machine, WARM_UP_SECONDS + seconds))
-        _settle(machine, receiver, sent)
+        busy = {name: used - before[name] for name, used in _cpu_seconds(machine).items()}
+        _settle(machine, receiver)
         buckets = _buckets(machine)
-    return _result(receiver, sent, buckets, seconds, workers, quick)
+    load = [
+        Row(f"processor share of {name}", 100 * used / (WARM_UP_SECONDS + seconds), "% of a core")
+        for name, used in busy.items()
+    ]
+    return _result(receiver, sent, buckets, load, seconds, workers, quick)
+
+
+def _cpu_seconds(machine: SingleMachine) -> dict[str, float]:
+    """Return the processor time that each process has used; the sender and the receiver are this one."""
+    pids = {service.name: service.process.pid for service in machine.services if service.process is not None}
+    pids |= {"Kafka": machine.kafka.pids[0], "sender and receiver": os.getpid()}
+    return {name: usage_of(pid).cpu_seconds for name, pid in pids.items()}
 
 
 def events_to_send(total: int) -> Iterator[Event]:
@@ -164,7 +178,7 @@ async def _send(producer: AIOKafkaProducer, topics: TopicSet, event: Event, due:
     sent.taken[event["event_id"]] = taken.timestamp / 1000
 
 
-def _settle(machine: SingleMachine, receiver: Receiver, sent: Sent) -> None:
+def _settle(machine: SingleMachine, receiver: Receiver) -> None:
     """Wait until the workers are done and every warning that is to be pushed was received. Raises BenchmarkError."""
     machine.watch()
     topics = machine.topics
@@ -184,8 +198,6 @@ def _settle(machine: SingleMachine, receiver: Receiver, sent: Sent) -> None:
 
 
 def _pushed(machine: SingleMachine) -> Iterator[Event]:
-    from kafka import KafkaConsumer, TopicPartition
-
     topic = machine.topics.alerts
     consumer = KafkaConsumer(
         bootstrap_servers=machine.bootstrap_servers.split(","), auto_offset_reset="earliest", enable_auto_commit=False
@@ -229,7 +241,13 @@ def estimated_quantile(buckets: dict[float, float], share: float) -> float:
 
 
 def _result(
-    receiver: Receiver, sent: Sent, buckets: dict[float, float], seconds: int, workers: int, quick: bool
+    receiver: Receiver,
+    sent: Sent,
+    buckets: dict[float, float],
+    load: list[Row],
+    seconds: int,
+    workers: int,
+    quick: bool,
 ) -> Result:
     start = min(sent.due.values()) + WARM_UP_SECONDS
     measured = [
@@ -255,6 +273,7 @@ def _result(
             Row("event → warning durable (workers' histogram), p99", estimated_quantile(buckets, 0.99) * 1000, "ms"),
             Row("webhooks measured", len(measured)),
             Row("webhooks per second", len(measured) / seconds),
+            *load,
         ),
         {"events/s": EVENTS_PER_SECOND, "seconds": seconds, "warm-up seconds": WARM_UP_SECONDS, "workers": workers},
         quick=quick,

@@ -1,6 +1,7 @@
 """What a benchmark found: rows with their targets, on which machine; as JSON, as a Markdown table, as lines for a terminal."""
 
 import json
+import math
 import os
 import platform
 from collections.abc import Iterable
@@ -117,7 +118,7 @@ def percentile(values: list[float], share: float) -> float:
     if not values:
         raise ValueError("no values")
     ordered = sorted(values)
-    return ordered[max(0, -int(-len(ordered) * share // 1) - 1)]
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)]
 
 
 def _quantity(value: float, unit: str) -> str:

@@ -20,6 +20,7 @@ from models.alert import Alert
 from models.decode import Rejected, check_not_ahead, decode_event
 from rules import citizens as citizen_rules
 from rules import state as ticket_rules
+from rules.calendar import add_work_days
 from rules.engine import Engine
 from rules.intake import to_event
 from rules.matter import MatterConfig
@@ -39,6 +40,7 @@ class StockJob:
         self._engine = Engine(default_pack())
         self._keys = [PseudonymKey("k1", os.urandom(32))]
         self._matter = MatterConfig()
+        add_work_days(0, 1)  # builds the calendar once, which must not fall on the first events
         self._clocks: dict[int, int] = defaultdict(int)
         self._deadlines: dict[int, list[tuple[int, str]]] = defaultdict(list)
         self._source = _topic(app, source, internal=False)
