@@ -30,6 +30,7 @@ from rules.pseudonym import PseudonymKey
 from rules.tickets import Step, on_message, on_time
 
 APP_ID = "stock"
+A_WORK_DAY = 1_735_700_000_000_000
 TICKETS, CITIZENS, ALERTS = "stock-tickets", "stock-citizens", "stock-alerts"
 
 
@@ -40,7 +41,7 @@ class StockJob:
         self._engine = Engine(default_pack())
         self._keys = [PseudonymKey("k1", os.urandom(32))]
         self._matter = MatterConfig()
-        add_work_days(0, 1)  # builds the calendar once, which must not fall on the first events
+        add_work_days(A_WORK_DAY, 1)  # builds the calendar once, which must not fall on the first events
         self._clocks: dict[int, int] = defaultdict(int)
         self._deadlines: dict[int, list[tuple[int, str]]] = defaultdict(list)
         self._source = _topic(app, source, internal=False)

@@ -14,7 +14,6 @@ from rules.calendar import add_work_days
 from rules.event import Event
 from rules.fold import UNCLEAR_CODES
 from rules.history import Deadline, Holding, Lineage, Return, Visit
-from rules.lifecycle import State
 from rules.repeats import Repeat, counts_as_complaint
 
 Value = int | bool | str
@@ -116,8 +115,12 @@ def _unreasonable(view: View) -> list[Event]:
 
 
 def _repeat_count(view: View) -> int:
-    told = max((repeat.count for repeat in view.repeats.values()), default=0)
-    return told or int(any(counts_as_complaint(ticket) for ticket in view.lineage.tickets.values()))
+    if view.repeats and (told := max(repeat.count for repeat in view.repeats.values())):
+        return told
+    lineage = view.lineage
+    if lineage.complains is None:
+        lineage.complains = any(counts_as_complaint(ticket) for ticket in lineage.tickets.values())
+    return int(lineage.complains)
 
 
 def _repeat_causes(view: View, _: int) -> Iterable[Cause]:
@@ -411,13 +414,13 @@ FACTS: tuple[Fact, ...] = (
         "lineage.tickets",
         "int",
         "tickets in the lineage, merged ones included",
-        lambda view: sum(ticket.state is not State.NEW for ticket in view.lineage.tickets.values()),
+        lambda view: view.lineage.known,
     ),
     Fact(
         "lineage.unexpected",
         "int",
         "events that the table of the ticket's life does not foresee",
-        lambda view: sum(len(ticket.unexpected) for ticket in view.lineage.tickets.values()),
+        lambda view: view.lineage.unexpected,
         lambda view: [event for ticket in view.lineage.tickets.values() for event in ticket.unexpected],
     ),
 )

@@ -86,16 +86,20 @@ def _apply(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     ticket.state, expected = next_state(ticket.state, event.type)
     if not expected:
         ticket.unexpected.append(event)
+        lineage.unexpected += 1
+    if not ticket.known:
+        ticket.known = True
+        lineage.known += 1
     if event.unit is not None and event.unit_name:
         lineage.unit_names[event.unit] = event.unit_name
     if event.test:
-        ticket.test, lineage.claimed = True, None
+        ticket.test, lineage.claimed, lineage.complains = True, None, None
     if ticket.voided is not None:
         return
     step = _STEPS.get(event.type)
     if step is not None:
         if event.type in _CHANGES_CLAIMS:
-            lineage.claimed = None
+            lineage.claimed = lineage.complains = None
         step(lineage, ticket, event)
 
 
@@ -250,7 +254,7 @@ def _resolved(lineage: Lineage, ticket: Ticket, event: Event) -> None:
 
 def _find_unreasonable(lineage: Lineage, ticket: Ticket, event: Event | None) -> None:
     if ticket.unreasonable_reviewed:
-        lineage.claimed = None
+        lineage.claimed = lineage.complains = None
     ticket.unreasonable, ticket.unreasonable_reviewed = event, False
 
 
@@ -258,7 +262,7 @@ def _review_unreasonable(lineage: Lineage, ticket: Ticket) -> None:
     """What the hotline's review let pass has been reviewed: an unreasonable demand no longer counts as a complaint."""
     if ticket.unreasonable is not None and not ticket.unreasonable_reviewed:
         ticket.unreasonable_reviewed = True
-        lineage.claimed = None
+        lineage.claimed = lineage.complains = None
 
 
 def _stop(lineage: Lineage, ticket: Ticket, event: Event) -> None:

@@ -84,6 +84,7 @@ class Ticket:
     state: State = State.NEW
     unexpected: list[Event] = field(default_factory=list)
     test: bool = False
+    known: bool = False
     withdrawn: Event | None = None
     voided: Event | None = None
     merged: Event | None = None
@@ -131,6 +132,12 @@ class Lineage:
     suspensions: list[Event] = field(default_factory=list)
     ping_pong: list[Event] = field(default_factory=list)
     unit_names: dict[str, str] = field(default_factory=dict)
+    known: int = 0
+    """tickets of which there is an event"""
+    unexpected: int = 0
+    """events that the table of the ticket's life does not foresee"""
+    complains: bool | None = None
+    """whether any ticket counts as a complaint, while no event has changed that"""
     claimed: dict[str, str] | None = None
     """the digests of what is claimed of citizens' tables, while no event has changed that"""
 
@@ -140,7 +147,7 @@ class Lineage:
         root = self.tickets[self.root]
         if root.voided is not None:
             return root.voided
-        known = [ticket for ticket in self.tickets.values() if ticket.state is not State.NEW]
+        known = [ticket for ticket in self.tickets.values() if ticket.known]
         if not known or any(ticket.voided is None for ticket in known):
             return None
         return known[-1].voided

@@ -53,6 +53,9 @@ _PLATE = re.compile(
 )
 _HOUSE = re.compile(r"[0-9A-Za-z一二三四五六七八九十百〇零]+(?:号楼|号院|号|栋|幢|座|单元|室|弄|户)")
 _ACCOUNT = re.compile(r"(?:微信|扣扣|QQ|qq|VX|vx|Vx|V信|v信)号?[\s是为:：]{0,3}[A-Za-z0-9][A-Za-z0-9_\-]{4,29}")
+# What a text must hold for the longer searches to be worth their while.
+_CAPITAL = re.compile(r"[A-Z]")
+_ACCOUNT_SIGN = re.compile(r"[信扣QqVv]")
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _ID_CHECKS = "10X98765432"
 
@@ -63,9 +66,9 @@ def mask(text: str, names: Iterable[str] = ()) -> str:
         text = _mask_numbers(text)
     if "@" in text:
         text = _EMAIL.sub(CONTACT_MASK, text)
-    if not text.isascii() and any(letter in text for letter in "ABCDEFGHJKLMNPQRSTUVWXYZ"):
+    if _CAPITAL.search(text):
         text = _PLATE.sub(PLATE_MASK, text)
-    if any(mark in text for mark in "信扣QqVv"):
+    if _ACCOUNT_SIGN.search(text):
         text = _ACCOUNT.sub(CONTACT_MASK, text)
     for name in names:
         if len(name) >= 2 and name in text:

@@ -34,7 +34,7 @@ def sketch_of(text: str) -> Sketch:
     bigrams = set(map(add, plain, islice(plain, 1, None)))
     if len(_BIGRAMS) > _MEMO_SIZE:
         _BIGRAMS.clear()
-    return tuple(sorted({_BIGRAMS[bigram] for bigram in bigrams})[:SKETCH_SIZE])
+    return tuple(sorted(set(map(_BIGRAMS.__getitem__, bigrams)))[:SKETCH_SIZE])
 
 
 class _Hashes(dict[str, int]):

@@ -43,6 +43,15 @@ def test_of_long_texts_it_is_near(seed: int, other_seed: int, share: float) -> N
     assert similarity(sketch_of(one), sketch_of(mixed)) == pytest.approx(_jaccard(one, mixed), abs=0.25)
 
 
+def test_of_long_texts_it_is_right_on_average() -> None:
+    errors = []
+    for seed in range(60):
+        one, other = _long_text(seed), _long_text(seed + 1_000)
+        mixed = one[:600] + other[600:]
+        errors.append(similarity(sketch_of(one), sketch_of(mixed)) - _jaccard(one, mixed))
+    assert abs(sum(errors) / len(errors)) < 0.02
+
+
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_it_is_symmetric_and_within_bounds(one: str, other: str) -> None:
     first, second = sketch_of(one), sketch_of(other)

@@ -105,6 +105,14 @@ def test_a_warning_raised_again_follows_its_retraction() -> None:
     assert len({first.alert_id, taken.alert_id, again.alert_id}) == 3
 
 
+def test_a_warning_raised_again_by_the_very_same_event_is_another_version() -> None:
+    story = Story()(1, "return_requested", unit=A)(2, "return_requested", unit=B)
+    told = run(story(3, "return_denied", unit=B)(4, "return_approved", unit=B))
+    first, _, again = told.versions("P01")
+    assert (first.trigger, first.level, first.status) == (again.trigger, again.level, again.status)
+    assert first.alert_id != again.alert_id
+
+
 def test_an_alert_id_is_a_uuid_of_version_5_and_no_accident() -> None:
     once, again = run(jiaozhou()).alerts, run(jiaozhou()).alerts
     assert [one.alert_id for one in once] == [one.alert_id for one in again]
