@@ -1,7 +1,7 @@
 """A worker's memory with very many open tickets: after it took them, after a restart, and after it lost its disk.
 
 Tickets that stay open are the ones a worker must keep: each has a deadline in memory and a state in RocksDB. Every ticket
-comes with its first events only (registered, dispatched, accepted), all within two days of recorded time.
+comes with its first events only (registered, dispatched, then mostly accepted), all within two days of recorded time.
 """
 
 import itertools

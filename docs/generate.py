@@ -84,7 +84,7 @@ def _commands() -> str:
     text = f"{_NOTE}# Commands\n\nExit status of all: 0 done, 1 a check failed, 2 usage or configuration.\n"
     group = typer.main.get_command(app)
     for name in COMMANDS:
-        command = group.get_command(None, name)  # type: ignore[attr-defined,arg-type]
+        command = group.get_command(None, name)  # type: ignore[attr-defined]
         for title, one in _leaves(f"hotline-watch {name}", command):
             text += f"\n## {title}\n\n{_paragraphs(one.help or COMMANDS[name][1])}\n" + _parameters(one)
     return text

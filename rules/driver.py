@@ -6,7 +6,6 @@ heap. Backtests, `explain` and tests run on it; what it says is what the live se
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
 
 from models.alert import Alert
 from rules.citizens import CitizenState, on_claim
@@ -33,18 +32,22 @@ class Driver:
         self._heap: list[tuple[int, str]] = []
         self._queue: deque[Message] = deque()
 
-    def feed(self, event: Event) -> Iterator[Alert]:
-        """Take one event, and yield the warnings' versions that follow from it, in issue order."""
+    def feed(self, event: Event) -> list[Alert]:
+        """Take one event, and return the warnings' versions that follow from it, in issue order."""
+        issued: list[Alert] = []
         if event.at > self.clock:
-            yield from self.advance(event.at - 1)
+            if self._heap and self._heap[0][0] < event.at:
+                issued = self.advance(event.at - 1)
             self.clock = event.at
         state = self.tickets.get(event.ticket_id) or TicketState(event.ticket_id)
         step = on_event(self.engine, state, event, self.clock)
-        yield from self._take(step.state, step.outputs)
-        yield from self._drain()
+        self._take(state, step.state, step.outputs, issued)
+        self._drain(issued)
+        return issued
 
-    def advance(self, instant: int) -> Iterator[Alert]:
-        """Move the clock to an instant, and yield what the deadlines up to it bring."""
+    def advance(self, instant: int) -> list[Alert]:
+        """Move the clock to an instant, and return what the deadlines up to it bring."""
+        issued: list[Alert] = []
         while self._heap and self._heap[0][0] <= instant:
             due_at, ticket_id = heapq.heappop(self._heap)
             state = self.tickets[ticket_id]
@@ -52,25 +55,25 @@ class Driver:
                 continue  # it was moved since
             self.clock = max(self.clock, due_at)
             step = on_time(self.engine, state, due_at)
-            yield from self._take(step.state, step.outputs)
-            yield from self._drain()
+            self._take(state, step.state, step.outputs, issued)
+            self._drain(issued)
         self.clock = max(self.clock, instant)
+        return issued
 
-    def _take(self, state: TicketState, outputs: list[Output]) -> Iterator[Alert]:
-        before = self.tickets.get(state.ticket_id)
+    def _take(self, before: TicketState, state: TicketState, outputs: list[Output], issued: list[Alert]) -> None:
         self.tickets[state.ticket_id] = state
-        if state.due_at is not None and (before is None or before.due_at != state.due_at):
+        if state.due_at is not None and before.due_at != state.due_at:
             heapq.heappush(self._heap, (state.due_at, state.ticket_id))
         for output in outputs:
             match output:
                 case Alert():
-                    yield output
+                    issued.append(output)
                 case ConflictingBody() | RefusedMerge():
                     self.alarms.append(output)
                 case _:
                     self._queue.append(output)
 
-    def _drain(self) -> Iterator[Alert]:
+    def _drain(self, issued: list[Alert]) -> None:
         while self._queue:
             message = self._queue.popleft()
             if isinstance(message, ClaimMessage):
@@ -80,4 +83,4 @@ class Driver:
                 continue
             state = self.tickets.get(message.key) or TicketState(message.key)
             step = on_message(self.engine, state, message, self.clock)
-            yield from self._take(step.state, step.outputs)
+            self._take(state, step.state, step.outputs, issued)

@@ -4,8 +4,8 @@ It is a function of the events alone, so any arrival order gives the same end. E
 means is said there. Of a voided ticket nothing counts; a merged child's events count as its root's.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from models.ticket_event import EventType as E
 from rules.event import Event, in_fold_order
@@ -43,17 +43,18 @@ class Histories:
 
     def __init__(self, size: int = 4_096) -> None:
         self._size = size
-        self._known: OrderedDict[str, tuple[tuple[Event, ...], Lineage]] = OrderedDict()
+        self._known: dict[str, tuple[tuple[Event, ...], Lineage]] = {}
 
     def fold(self, root: str, events: tuple[Event, ...]) -> Lineage:
         """Return the history that a single ticket's events, which are in fold order, tell."""
-        known = self._known.pop(root, None)
+        known = self._known.get(root)
         lineage = _continued(known, events) if known is not None else None
         if lineage is None:
             lineage = fold(root, events, ordered=True)
+            if known is None and len(self._known) >= self._size:
+                for oldest in list(islice(self._known, self._size // 4)):
+                    del self._known[oldest]
         self._known[root] = (events, lineage)
-        if len(self._known) > self._size:
-            self._known.popitem(last=False)
         return lineage
 
     def is_without_effect(self, root: str, events: tuple[Event, ...]) -> bool:

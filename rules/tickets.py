@@ -6,7 +6,7 @@ the end does not depend on the order of arrival.
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import orjson
@@ -49,8 +49,7 @@ class Step(NamedTuple):
     outputs: list[Output]
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A state's history and facts at an instant, for those who want to look."""
 
     lineage: Lineage
@@ -94,13 +93,18 @@ def on_event(engine: Engine, state: TicketState, event: Event, clock: int) -> St
                 [ConflictingBody(event.ticket_id, event.event_id)] if known.digest != event.digest else []
             )
             return Step(state, alarm)  # it says nothing of time either: another event of this very instant may follow
-    before = on_time(engine, state, event.at - 1, clock)
-    events, truncated = _bounded(with_event(before.state.events, event))
-    now = max(before.state.clock, event.at)
-    grown = before.state._replace(events=events, truncated=state.truncated or truncated, clock=now)
-    settled = _settle_event(engine, grown, now, clock)
-    after = on_time(engine, settled.state, clock, clock)
-    return Step(after.state, before.outputs + settled.outputs + after.outputs)
+    outputs: list[Output] = []
+    if state.due_at is not None and state.due_at < event.at:
+        state, outputs = on_time(engine, state, event.at - 1, clock)
+    events, truncated = _bounded(with_event(state.events, event))
+    now = max(state.clock, event.at)
+    grown = state._replace(events=events, clock=now, truncated=state.truncated or truncated)
+    state, settled = _settle_event(engine, grown, now, clock)
+    outputs += settled
+    if state.due_at is not None and state.due_at <= clock:
+        state, later = on_time(engine, state, clock, clock)
+        outputs += later
+    return Step(state, outputs)
 
 
 def _settle_event(engine: Engine, state: TicketState, now: int, clock: int) -> Step:

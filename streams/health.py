@@ -8,6 +8,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import uvicorn
@@ -40,19 +41,23 @@ class HealthGauges:
 class Health:
     """What is known of the worker's progress. `observe` runs on the event loop; the rest may be read from any thread."""
 
-    def __init__(self, app: Any, gauges: Gauges, *, stall_seconds: float) -> None:
+    def __init__(
+        self, app: Any, gauges: Gauges, *, stall_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` gives seconds that never go back."""
         self.recovered = False
+        self._clock = clock
         self._app = app
         self._gauges = gauges
         self._stall_seconds = stall_seconds
-        self._progress_at = time.monotonic()
-        self._observed_at = time.monotonic()
+        self._progress_at = self._clock()
+        self._observed_at = self._clock()
         self._lag: dict[str, int] = {}
         self._assigned: dict[str, int] = {}
 
     def progressed(self) -> None:
         """A batch is done."""
-        self._progress_at = time.monotonic()
+        self._progress_at = self._clock()
 
     async def observe(self) -> None:
         """Take a snapshot of assignment and lag."""
@@ -67,17 +72,17 @@ class Health:
                 consumer._committed_offset.get(tp) or consumer._read_offset.get(tp) or 0
             )
             lag[tp.topic] = lag.get(tp.topic, 0) + max(waiting, 0)
+        for topic in self._assigned.keys() | assigned.keys():  # what went away is zero, not what it was last
+            self._gauges.partitions.labels(topic).set(assigned.get(topic, 0))
+            self._gauges.lag.labels(topic).set(lag.get(topic, 0))
         self._lag, self._assigned = lag, assigned
-        for topic, count in assigned.items():
-            self._gauges.partitions.labels(topic).set(count)
-            self._gauges.lag.labels(topic).set(lag[topic])
         if not any(lag.values()):
             self.progressed()
-        self._observed_at = time.monotonic()
+        self._observed_at = self._clock()
 
     def problems(self) -> list[str]:
         """Return what is wrong, each in a sentence; empty where all is well."""
-        now = time.monotonic()
+        now = self._clock()
         found = []
         if now - self._observed_at > SNAPSHOT_SECONDS_MAX:
             found.append("the event loop has not answered for some time")
@@ -94,7 +99,7 @@ class Health:
             "problems": self.problems(),
             "partitions": self._assigned,
             "lag": self._lag,
-            "seconds_since_progress": round(time.monotonic() - self._progress_at, 1),
+            "seconds_since_progress": round(self._clock() - self._progress_at, 1),
         }
 
 

@@ -185,10 +185,12 @@ def _told(error: Any) -> str:
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    nested = {f"{PREFIX}MATTER"}
     for name in environment:
         if name.startswith(f"{PREFIX}SECRET_"):
             continue  # a secret of the operator's own, named by secret_env or in the subscribers file
-        if name.upper().startswith(PREFIX) and name.split("__")[0].upper() not in known:
+        setting, below, _ = name.upper().partition("__")
+        if name.upper().startswith(PREFIX) and (setting not in known or (below and setting not in nested)):
             raise SettingsError(
                 f"the environment variable {name} names no setting; secrets are called {PREFIX}SECRET_…"
             )
@@ -203,6 +205,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         line = str(error).rpartition("(at ")[2].rstrip(")") if "(at " in str(error) else "somewhere"
         raise SettingsError(f"{path} is not TOML: wrong at {line}") from None
+    for name in Settings.model_fields:
+        if isinstance(values.get(name), bool):  # it would be taken for 1 or 0
+            raise SettingsError(f"setting {name}: neither true nor false is a value of it")
     keys = values.get("pseudonym_keys", [])
     inline = any(isinstance(key, dict) and "secret" in key for key in keys) if isinstance(keys, list) else False
     if inline and mode & (stat.S_IRGRP | stat.S_IROTH):

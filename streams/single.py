@@ -95,7 +95,7 @@ class SingleMachine:
 
     def _worker(self, number: int) -> Service:
         name = f"worker-{number}"
-        environment = {**self._common(name, number - 1), "HOTLINE_WATCH_PSEUDONYM_KEYS": self._pseudonym_keys()}
+        environment = self._common(name, number - 1) | self.pseudonym_environment()
         return self._service(name, "worker", environment)
 
     def _dispatch(self, subscribers: Path) -> Service:
@@ -121,20 +121,18 @@ class SingleMachine:
         }
         return environment | ({"HOTLINE_WATCH_CONFIG": str(self.config.absolute())} if self.config else {})
 
-    def _pseudonym_keys(self) -> str:
-        """Return the pseudonym keys as the setting says, or the secret of this data directory, made at the first start."""
+    def pseudonym_environment(self) -> dict[str, str]:
+        """Return the variable that names the secret of this data directory, made at the first start; nothing where keys are set.
+
+        Keys that are set come from the environment or the settings file, and the workers read both.
+        """
         if self.settings.pseudonym_keys:
-            keys = [
-                key.model_dump(mode="json", exclude_none=True)
-                for key in self.settings.pseudonym_keys
-                if key.secret is None
-            ]
-            if len(keys) == len(self.settings.pseudonym_keys):
-                return orjson.dumps(keys).decode()
+            return {}
         path = self.data_dir / "secrets" / PSEUDONYM_SECRET
         if not path.exists():
             path.parent.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(32))
-        return orjson.dumps([{"id": "k1", "secret_file": str(path)}]).decode()
+        keys = [{"id": "k1", "secret_file": str(path)}]
+        return {"HOTLINE_WATCH_PSEUDONYM_KEYS": orjson.dumps(keys).decode()}

@@ -130,6 +130,13 @@ def test_the_trigger_is_the_last_event_whose_facts_satisfied_the_condition() -> 
     )
 
 
+def test_the_last_is_the_last_in_the_order_of_folding() -> None:
+    story = Story()(1, "return_requested", unit=A, seq=2, event_id="a")(
+        1, "return_requested", unit=B, seq=1, event_id="b"
+    )
+    assert run(story).versions("P01")[-1].trigger == "a"
+
+
 def test_a_red_by_one_term_is_triggered_by_that_term() -> None:
     story = Story()(1, "redo_ordered", unit=A)(2, "redo_ordered", unit=A)(3, "redo_ordered", unit=A)
     red = run(story(4, "visited", result="dissatisfied")(5, "urged")).versions("P10")[-1]
