@@ -18,36 +18,36 @@ class DispatchMetrics:
     def __init__(self, subscribers: Iterable[str], registry: CollectorRegistry = REGISTRY) -> None:
         self._names = frozenset(subscribers)
         self._decisions = Counter(
-            "hotline_dispatch_decisions",
+            "hw_dispatch_decisions",
             "Alerts by what was decided for each subscriber",
             ["subscriber", "reason"],
             registry=registry,
         )
         self._attempts = Counter(
-            "hotline_dispatch_attempts", "Attempts by outcome", ["subscriber", "outcome"], registry=registry
+            "hw_dispatch_attempts", "Attempts by outcome", ["subscriber", "outcome"], registry=registry
         )
         self._attempt_seconds = Histogram(
-            "hotline_dispatch_attempt_seconds",
+            "hw_dispatch_attempt_seconds",
             "From the start of an attempt to its answer",
             ["subscriber"],
             buckets=LATENCY_SECONDS,
             registry=registry,
         )
         self._latency = Histogram(
-            "hotline_dispatch_event_to_webhook_seconds",
+            "hw_dispatch_event_to_webhook_seconds",
             "From the ticket event's record in Kafka to the accepted call",
             ["subscriber"],
             buckets=LATENCY_SECONDS,
             registry=registry,
         )
         self._pending = Gauge(
-            "hotline_dispatch_pending", "Deliveries not accepted yet", ["subscriber"], registry=registry
+            "hw_dispatch_pending", "Deliveries not accepted yet", ["subscriber"], registry=registry
         )
         self._disabled = Gauge(
-            "hotline_dispatch_endpoint_disabled", "1: the endpoint said 410 Gone", ["subscriber"], registry=registry
+            "hw_dispatch_endpoint_disabled", "1: the endpoint said 410 Gone", ["subscriber"], registry=registry
         )
         self._unreadable = Counter(
-            "hotline_dispatch_unreadable_records", "Records that could not be read", ["topic"], registry=registry
+            "hw_dispatch_unreadable_records", "Records that could not be read", ["topic"], registry=registry
         )
         for name in self._names:  # so that a series is there before its first event
             self._pending.labels(name).set(0)

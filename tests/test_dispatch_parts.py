@@ -187,12 +187,12 @@ def test_metrics_have_closed_labels() -> None:
     metrics.pending("no longer there", 5)
     metrics.disabled("one", True)
     value = registry.get_sample_value
-    assert value("hotline_dispatch_attempts_total", {"subscriber": "one", "outcome": "timeout"}) == 1
-    assert value("hotline_dispatch_attempts_total", {"subscriber": "one", "outcome": "gone"}) == 0
-    assert value("hotline_dispatch_pending", {"subscriber": "one"}) == 3
-    assert value("hotline_dispatch_pending", {"subscriber": "no longer there"}) is None
-    assert value("hotline_dispatch_endpoint_disabled", {"subscriber": "one"}) == 1
-    assert value("hotline_dispatch_event_to_webhook_seconds_bucket", {"subscriber": "one", "le": "0.15"}) == 1
+    assert value("hw_dispatch_attempts_total", {"subscriber": "one", "outcome": "timeout"}) == 1
+    assert value("hw_dispatch_attempts_total", {"subscriber": "one", "outcome": "gone"}) == 0
+    assert value("hw_dispatch_pending", {"subscriber": "one"}) == 3
+    assert value("hw_dispatch_pending", {"subscriber": "no longer there"}) is None
+    assert value("hw_dispatch_endpoint_disabled", {"subscriber": "one"}) == 1
+    assert value("hw_dispatch_event_to_webhook_seconds_bucket", {"subscriber": "one", "le": "0.15"}) == 1
 
 
 ENTRY = (

@@ -188,9 +188,9 @@ WORKER_METRICS = {
     "poison": "hw_poison_total",
 }
 DISPATCH_METRICS = {
-    "deliveries by outcome": 'hotline_dispatch_attempts_total{outcome="accepted",subscriber="test"}',
-    "event-to-webhook latency": 'hotline_dispatch_event_to_webhook_seconds_bucket{le="0.025",subscriber="test"}',
-    "pending": 'hotline_dispatch_pending{subscriber="test"}',
+    "deliveries by outcome": 'hw_dispatch_attempts_total{outcome="accepted",subscriber="test"}',
+    "event-to-webhook latency": 'hw_dispatch_event_to_webhook_seconds_bucket{le="0.025",subscriber="test"}',
+    "pending": 'hw_dispatch_pending{subscriber="test"}',
     "lag": "hw_lag_records",
     "assignment": "hw_partitions",
 }

@@ -134,7 +134,7 @@ def test_it_keeps_its_state_over_a_restart_and_starts_again_what_was_killed(tmp_
 
 def _pending(service: Up) -> float:
     text = httpx.get(f"{service.address('dispatch')}/metrics", timeout=2, trust_env=False).text
-    found = re.search(r'^hotline_dispatch_pending\{subscriber="test"\} (\S+)$', text, re.MULTILINE)
+    found = re.search(r'^hw_dispatch_pending\{subscriber="test"\} (\S+)$', text, re.MULTILINE)
     assert found
     return float(found[1])
 
