@@ -38,7 +38,7 @@ def _raw(name: str, value: str) -> bytes:
 
 
 def _ahead() -> bytes:
-    return _with(occurred_at=format_instant(int(time.time() + 2 * 3600 + 60) * MICROS))
+    return _with(occurred_at=format_instant(int(time.time() + 4 * 3600) * MICROS))
 
 
 REFUSED: dict[str, tuple[bytes | None, str]] = {

@@ -22,7 +22,7 @@ from tests.live_support import Live, Records, driver_run, live, own_ids, renamed
 
 pytestmark = pytest.mark.kafka
 
-UNTIL = "2025-09-01T12:00:00+08:00"
+UNTIL = "2026-03-02T12:00:00+08:00"
 TICKS = [parse_instant(f"2025-{day}T12:00:00+08:00") for day in ("01-17", "03-04", "04-21", "05-19", "06-29")]
 SEED = 20250618
 UNITS = ("U-1", "U-2", "U-3")
