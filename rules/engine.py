@@ -14,18 +14,18 @@ Levels = tuple[Level | None, ...]
 
 _COUNTED = "due.overdue_work_days"
 _ANNOUNCED = "due.announced_work_days"
-_MEMO_SIZE = 50_000
+_MEMO_SIZE = 10_000
 
 
 class Engine:
-    """Evaluates a pack. Ordinary tickets have the same few facts, so what was judged before is remembered."""
+    """Evaluates a pack. Ordinary tickets have the same few facts, so what was judged before is remembered; so are some `histories`."""
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: Pack, *, histories: int = 4_096) -> None:
         self.pack = pack
         self.rules = pack.active
         self.thresholds = pack.thresholds
         self._on_calendar = tuple(_COUNTED in rule.paths for rule in self.rules)
-        self.histories = Histories()
+        self.histories = Histories(histories)
         self.levels = lru_cache(maxsize=_MEMO_SIZE)(self._levels)
 
     def _levels(self, values: Values) -> Levels:

@@ -76,7 +76,7 @@ def mask(text: str, names: Iterable[str] = ()) -> str:
     return text
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=10_000)
 def mask_label(text: str) -> str:
     """Return a short text that comes again and again (a unit's name, a place, a category) masked: there no long number belongs."""
     return _LONG_NUMBER.sub(NUMBER_MASK, mask(text))

@@ -49,7 +49,7 @@ class _Hashes(dict[str, int]):
 
 
 _BIGRAMS = _Hashes()
-_MEMO_SIZE = 200_000
+_MEMO_SIZE = 60_000
 
 
 def _mix(number: int) -> int:

@@ -36,8 +36,8 @@ def make_app(
     bootstrap_servers: str,
     datadir: Path,
     batch_topics: Iterable[str],
-    max_batch_records: int = 2000,
-    max_batch_bytes: int = 4 * MIB,
+    max_batch_records: int = 1000,
+    max_batch_bytes: int = MIB,
     max_request_bytes: int = 4 * MIB,
     session_timeout_seconds: float = 6.0,
     commit_interval_seconds: float = 1.0,
@@ -58,7 +58,7 @@ def make_app(
         "value_serializer": "raw",
         # consuming
         "consumer_auto_offset_reset": "earliest",
-        "consumer_max_fetch_size": MIB,
+        "consumer_max_fetch_size": MIB // 2,
         "broker_max_poll_records": max_batch_records,
         "broker_session_timeout": session_timeout_seconds,
         "broker_heartbeat_interval": max(0.3, session_timeout_seconds / 6),
@@ -69,7 +69,7 @@ def make_app(
         "stream_wait_empty": True,
         # Counts deliveries, and one is a whole batch: what waits in memory is bounded by this times `max_batch_bytes`
         # for each agent.
-        "stream_buffer_maxsize": 8,
+        "stream_buffer_maxsize": 4,
         "stream_processing_timeout": 120.0,
         # producing
         "producer_acks": -1,

@@ -40,9 +40,7 @@ class DispatchMetrics:
             buckets=LATENCY_SECONDS,
             registry=registry,
         )
-        self._pending = Gauge(
-            "hw_dispatch_pending", "Deliveries not accepted yet", ["subscriber"], registry=registry
-        )
+        self._pending = Gauge("hw_dispatch_pending", "Deliveries not accepted yet", ["subscriber"], registry=registry)
         self._disabled = Gauge(
             "hw_dispatch_endpoint_disabled", "1: the endpoint said 410 Gone", ["subscriber"], registry=registry
         )

@@ -18,7 +18,7 @@ class Out(NamedTuple):
     source_ts: int | None
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=20_000)
 def partition_of(key: str, partitions: int) -> int:
     """Return the partition that Kafka's default partitioner gives the key."""
     return int((murmur2(key.encode()) & 0x7FFFFFFF) % partitions)

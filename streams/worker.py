@@ -1,6 +1,7 @@
 """One detection worker: the composition root of intake, tickets and citizens."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, Protocol
@@ -50,7 +51,8 @@ class Worker:
         self.topics = settings.topics
         self.clock = clock
         pack = load_pack(settings.rules_dir) if settings.rules_dir else default_pack()
-        self.engine = Engine(pack)
+        # States are read anew for each batch, so histories are only met again within one.
+        self.engine = Engine(pack, histories=256)
         self.metrics = WorkerMetrics(pack, CollectorRegistry())
         self.intake = Intake(self.topics, settings.load_keys(), self.metrics)
         self.app = self._make_app()
@@ -219,6 +221,10 @@ def run(settings: Settings, *, on_ready: Callable[[], None] | None = None) -> No
     port = serve_health(worker.health, worker.metrics.registry, settings.http_host, settings.http_port)
 
     def ready() -> None:
+        # What is there now stays; what comes refers to nothing that refers to it. Looking for cycles took a fifth of the time.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 20, 100)
         worker.health.recovered = True
         print(f"worker ready, http port {port}", flush=True)  # noqa: T201
         if on_ready is not None:
