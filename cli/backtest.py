@@ -1,6 +1,5 @@
 """`hotline-watch backtest`: the same core over recorded events, with no broker."""
 
-import gc
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -43,8 +42,6 @@ def backtest(
 
     Events are taken in the files' order, however late; the warnings in force at the end do not depend on it.
     """
-    # Millions of small values that stay, and none that refers to itself: looking for cycles among them would take a tenth of the time.
-    gc.disable()
     end = instant_option(until, "--until")
     pack = pack_of(rules)
     in_force, statuses, reasons = InForce(), Counter[str](), Counter[str]()

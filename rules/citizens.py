@@ -40,6 +40,9 @@ def on_claim(
     known = state.claims.get(claim.root)
     if known is not None and known[0] >= claim.version:
         return state, []
+    if not state.claims and len(claim.complaints) == 1:
+        # The first complaint of most citizens is their only one: nothing to compare it with, and nothing to tell.
+        return state._replace(version=state.version + 1, claims={claim.root: (claim.version, claim.complaints)}), []
     claims = {**state.claims, claim.root: (claim.version, claim.complaints)}
     claims, truncated = _bounded(claims)
     same = _edges(state, claims, config)

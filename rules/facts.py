@@ -460,6 +460,15 @@ def as_tree(values: Values) -> dict[str, dict[str, Value]]:
     return tree
 
 
+def tree_of(paths: Iterable[str], values: Values) -> dict[str, dict[str, Value]]:
+    """Return the values of some facts by group and name."""
+    tree: dict[str, dict[str, Value]] = {}
+    for path in paths:
+        group, name = _SPLIT[INDEX[path]]
+        tree.setdefault(group, {})[name] = values[INDEX[path]]
+    return tree
+
+
 def as_mapping(values: Values) -> dict[str, Value]:
     """Return the values by path."""
     return {fact.path: value for fact, value in zip(FACTS, values, strict=True)}

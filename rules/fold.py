@@ -57,13 +57,20 @@ class Histories:
         self._known[root] = (events, lineage)
         return lineage
 
-    def is_without_effect(self, root: str, events: tuple[Event, ...]) -> bool:
-        """Tell whether the last of the events leaves every fact as it is: it has no step, is foreseen, and the history before is known."""
+    def take_without_effect(self, root: str, events: tuple[Event, ...]) -> bool:
+        """Take the last of the events if it leaves every fact as it is, and tell whether that was so.
+
+        It has no step, is foreseen, and the history before is known.
+        """
         known = self._known.get(root)
-        if known is None or events[-1].type in _WITH_EFFECT or not _is_next(known[0], events):
+        event = events[-1]
+        if known is None or event.type in _WITH_EFFECT or event.test or not _is_next(known[0], events):
             return False
-        ticket = known[1].tickets[events[-1].ticket_id]
-        return next_state(ticket.state, events[-1].type)[1] and not events[-1].test
+        lineage = known[1]
+        if not next_state(lineage.tickets[event.ticket_id].state, event.type)[1]:
+            return False
+        self._known[root] = (events, _appended(lineage, event))
+        return True
 
 
 def _is_next(before: tuple[Event, ...], events: tuple[Event, ...]) -> bool:
@@ -77,7 +84,10 @@ def _continued(known: tuple[tuple[Event, ...], Lineage], events: tuple[Event, ..
         return lineage
     if not _is_next(before, events) or events[-1].type == E.VOIDED:
         return None  # a voided ticket's history is another from the start
-    event = events[-1]
+    return _appended(lineage, events[-1])
+
+
+def _appended(lineage: Lineage, event: Event) -> Lineage:
     lineage.events.append(event)
     _apply(lineage, lineage.tickets[event.ticket_id], event)
     return lineage

@@ -99,7 +99,7 @@ def decode(value: bytes) -> TicketMessage | ClaimMessage:
 
 def complaint_from(parts: list[Any]) -> Complaint:
     """Return a complaint from its JSON array."""
-    parts[3], parts[9] = tuple(parts[3]), tuple(parts[9])
+    parts[3], parts[8], parts[9] = tuple(parts[3]), tuple(parts[8]), tuple(parts[9])
     return Complaint(*parts)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rules.history import Ticket
-from rules.sketch import Sketch, merge, pack_sketch, unpack_sketch
+from rules.sketch import Sketch, merge, unpack_sketch
 
 _ENQUIRY_WORDS = ("查询", "进度")
 
@@ -21,14 +21,15 @@ class Complaint(NamedTuple):
     street: str
     community: str
     spot: str
-    sketch: str
+    sketches: tuple[str, ...]
+    """of its title and its content"""
     links: tuple[str, ...]
     test: bool
 
     @property
     def text(self) -> Sketch:
-        """Return the sketch of its title and content."""
-        return unpack_sketch(self.sketch)
+        """Return the sketch of its title and content taken together."""
+        return merge(unpack_sketch(sketch) for sketch in self.sketches)
 
 
 class RepeatedComplaint(NamedTuple):
@@ -74,7 +75,6 @@ def what_is_claimed(ticket: Ticket) -> tuple[object, ...]:
 def complaint_of(ticket: Ticket) -> Complaint:
     """Return the ticket's complaint as the citizens' table needs it."""
     assert ticket.registered is not None
-    texts = [unpack_sketch(text) for text in (ticket.title, ticket.content) if text]
     place = ticket.place
     return Complaint(
         ticket.ticket_id,
@@ -85,7 +85,7 @@ def complaint_of(ticket: Ticket) -> Complaint:
         place.get("street", ""),
         place.get("community", ""),
         place.get("spot", ""),
-        pack_sketch(merge(texts)),
+        tuple(sketch for sketch in (ticket.title, ticket.content) if sketch),
         tuple(dict.fromkeys(ticket.links)),
         ticket.test,
     )

@@ -110,10 +110,9 @@ def on_event(engine: Engine, state: TicketState, event: Event, clock: int) -> St
 def _settle_event(engine: Engine, state: TicketState, now: int, clock: int) -> Step:
     """Settle after one more event; most say that work goes on, change no fact, and leave nothing to judge."""
     alone = not state.members and state.forwarded is None
-    if alone and engine.histories.is_without_effect(state.ticket_id, state.events):
-        engine.histories.fold(state.ticket_id, state.events)
-        if all(one.held is None for one in state.standings.values()):
-            return Step(state, [])
+    nothing_held = not state.standings or all(one.held is None for one in state.standings.values())
+    if alone and nothing_held and engine.histories.take_without_effect(state.ticket_id, state.events):
+        return Step(state, [])
     return settle(engine, state, now, clock)
 
 

@@ -12,7 +12,7 @@ from models.times import format_instant, format_minute
 from rules.calendar import CALENDAR_VERSION
 from rules.conditions import parts
 from rules.event import Event
-from rules.facts import BY_PATH, INDEX, Cause, Values, View, as_mapping, as_tree
+from rules.facts import BY_PATH, INDEX, Cause, Values, View, as_mapping, tree_of
 from rules.history import Lineage
 from rules.pack import Rule
 from rules.telling import REASONS, evidence_of, tell_event, tell_warning
@@ -152,7 +152,7 @@ def _because(change: Change, cause: Cause) -> str:
 def _satisfying(change: Change) -> Iterable[Cause]:
     """Yield the causes of every term of the satisfied condition that holds."""
     assert change.now is not None
-    context = cel.Context(as_tree(change.values))
+    context = cel.Context(tree_of(change.rule.conditions[change.now].paths, change.values))
     for term in parts(change.rule.conditions[change.now]):
         if not term.holds(context):
             continue

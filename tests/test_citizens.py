@@ -30,7 +30,7 @@ def complaint(ticket: str, when: float = 0, text: str = TEXT, **fields: Any) -> 
         "links": (),
         "test": False,
     }
-    return Complaint(ticket, f"{ticket}-001", day(when), sketch=pack_sketch(sketch_of(text)), **(given | fields))
+    return Complaint(ticket, f"{ticket}-001", day(when), sketches=(pack_sketch(sketch_of(text)),), **(given | fields))
 
 
 FIRST = complaint("T-1")
