@@ -46,7 +46,7 @@ def with_event(events: tuple[Event, ...], event: Event) -> tuple[Event, ...]:
 
 
 def _numbered(events: tuple[Event, ...]) -> bool:
-    return bool(events) and all(event.seq is not None for event in events)
+    return bool(events) and events[0].seq is not None and all(event.seq is not None for event in events)
 
 
 def in_fold_order(events: list[Event]) -> list[Event]:

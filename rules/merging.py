@@ -8,6 +8,8 @@ from models.ticket_event import EventType as E
 from rules.event import Event, by_time
 from rules.state import TicketState
 
+_MERGED: str = E.MERGED.value
+
 
 def lineage_events(state: TicketState) -> list[Event]:
     """Return the ticket's own events and its merged children's, each once."""
@@ -24,7 +26,10 @@ def own_merge(state: TicketState) -> tuple[Event | None, list[Event]]:
     All merges that are known are taken in the order of time, each in place of what its ticket was merged into before; one that would
     close a circle is refused and leaves things as they were.
     """
-    if not any(event.type == E.MERGED for event in state.events):
+    for event in state.events:
+        if event.type == _MERGED:
+            break
+    else:
         return None, []
     into: dict[str, Event] = {}
     refused: list[Event] = []

@@ -41,6 +41,14 @@ class TicketState(NamedTuple):
     truncated: bool = False
 
 
+def with_events(state: TicketState, events: Events, clock: int, *, truncated: bool) -> TicketState:
+    """Return the state with other events and another clock: `_replace`, written out because every event needs it."""
+    ticket_id, _, members, repeats, standings, sequence, _, *rest, was_truncated = state
+    return TicketState._make(
+        (ticket_id, events, members, repeats, standings, sequence, clock, *rest, was_truncated or truncated)
+    )
+
+
 def encode_state(state: TicketState) -> bytes:
     """Return the state as JSON."""
     return orjson.dumps(

@@ -21,7 +21,7 @@ from rules.history import Lineage, Ticket
 from rules.merging import lineage_events, own_merge
 from rules.messages import ClaimMessage, EventMessage, MembersMessage, RepeatMessage
 from rules.repeats import complaint_of, counts_as_complaint, what_is_claimed
-from rules.state import MAX_EVENTS, TicketState
+from rules.state import MAX_EVENTS, TicketState, with_events
 from rules.warnings import Change, Standing, make_alert
 
 
@@ -98,7 +98,7 @@ def on_event(engine: Engine, state: TicketState, event: Event, clock: int) -> St
         state, outputs = on_time(engine, state, event.at - 1, clock)
     events, truncated = _bounded(with_event(state.events, event))
     now = max(state.clock, event.at)
-    grown = state._replace(events=events, clock=now, truncated=state.truncated or truncated)
+    grown = with_events(state, events, now, truncated=truncated)
     state, settled = _settle_event(engine, grown, now, clock)
     outputs += settled
     if state.due_at is not None and state.due_at <= clock:
