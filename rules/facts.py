@@ -6,38 +6,16 @@ which it does. docs/facts.md is generated from this table.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from models.times import DAY, format_instant
-from rules import deadlines, waiting
-from rules.calendar import add_work_days
+from rules import deadlines, views, waiting
 from rules.event import Event
 from rules.fold import UNCLEAR_CODES
-from rules.history import Deadline, Holding, Lineage, Return, Visit
-from rules.repeats import Repeat, counts_as_complaint
+from rules.history import Lineage
+from rules.views import Cause, View
 
 Value = int | bool | str
 Values = tuple[Value, ...]
-
-
-class View:
-    """What facts are computed from: the history, the repeat facts from the citizens' tables, and the instant."""
-
-    __slots__ = ("lineage", "now", "reached", "repeats")
-
-    def __init__(self, lineage: Lineage, repeats: Mapping[str, Repeat], now: int) -> None:
-        self.lineage = lineage
-        self.repeats = repeats
-        self.now = now
-        self.reached = [(deadline, deadlines.reached(deadline, now)) for deadline in lineage.deadlines]
-
-
-class Cause(NamedTuple):
-    """What brought a fact about: an event's id or `deadline:<event_id>:<instant>`, and when."""
-
-    at: int
-    trigger: str
-
 
 Events = Callable[[View], Iterable[Event]]
 
@@ -68,137 +46,9 @@ class Fact:
     """what brought it to a number (a yes/no fact, to yes), where that is more than its supporting events"""
 
 
-def _counted(view: View) -> list[Return]:
-    return [one for one in view.lineage.returns if not one.denied]
-
-
-def _asked(returns: Iterable[Return]) -> list[Event]:
-    return [one.event for one in returns]
-
-
-def _blind(view: View, missing: int = 1) -> list[Return]:
-    return [one for one in view.lineage.returns if one.missing >= missing]
-
-
-def _owned(view: View) -> list[Return]:
-    """Returns of units whose matter it is in the end: designated to them, or their return denied."""
-    designated = view.lineage.designations[-1].unit if view.lineage.designations else None
-    return [one for one in view.lineage.returns if one.denied or (designated is not None and one.unit == designated)]
-
-
-def _owned_events(view: View) -> list[Event]:
-    owned = [one for one in _owned(view) if one.missing]
-    decisions = [one.decision for one in owned if one.denied and one.decision]
-    return [*_asked(owned), *decisions, *view.lineage.designations[-1:]]
-
-
-def _dissatisfied(view: View) -> list[Visit]:
-    return [visit for visit in view.lineage.visits if visit.dissatisfied]
-
-
-def _complaining(view: View, *, after_redo: bool = False) -> list[Visit]:
-    """Dissatisfied visits, less those of a demand found unreasonable and reviewed."""
-    tickets = view.lineage.tickets
-    return [
-        visit
-        for visit in _dissatisfied(view)
-        if not tickets[visit.event.ticket_id].unreasonable_reviewed and (visit.after_redo or not after_redo)
-    ]
-
-
-def _visited(visits: Iterable[Visit]) -> list[Event]:
-    return [visit.event for visit in visits]
-
-
-def _unreasonable(view: View) -> list[Event]:
-    return [ticket.unreasonable for ticket in view.lineage.tickets.values() if ticket.unreasonable]
-
-
-def _repeat_count(view: View) -> int:
-    if view.repeats and (told := max(repeat.count for repeat in view.repeats.values())):
-        return told
-    lineage = view.lineage
-    if lineage.complains is None:
-        lineage.complains = any(counts_as_complaint(ticket) for ticket in lineage.tickets.values())
-    return int(lineage.complains)
-
-
-def _repeat_causes(view: View, _: int) -> Iterable[Cause]:
-    for repeat in view.repeats.values():
-        for complaint in repeat.complaints:
-            yield Cause(complaint.at, complaint.event_id)
-
-
-def _deadline_events(view: View) -> list[Event]:
-    return [deadline.event for deadline, found in view.reached if found.near]
-
-
-def _deadline_ends(view: View) -> list[Event]:
-    ends = [deadline.ended_by for deadline in view.lineage.deadlines if deadline.ended_by]
-    return [*ends, *(event for deadline in view.lineage.deadlines for event, _ in deadline.moved)]
-
-
-def _at_deadline(deadline: Deadline, instant: int) -> Cause:
-    return Cause(instant, f"deadline:{deadline.event.event_id}:{format_instant(instant)}")
-
-
-def _near_causes(view: View, _: int) -> Iterable[Cause]:
-    for deadline, found in view.reached:
-        if found.near:
-            yield _at_deadline(deadline, deadlines.near_at(deadline))
-
-
-def _overdue_causes(view: View, _: int) -> Iterable[Cause]:
-    for deadline, found in view.reached:
-        if found.overdue:
-            yield _at_deadline(deadline, found.overdue_since)
-
-
-def _work_day_causes(view: View, days: int) -> Iterable[Cause]:
-    for deadline, found in view.reached:
-        if found.overdue and found.work_days >= days:
-            yield _at_deadline(deadline, add_work_days(found.overdue_since, days)[0])
-
-
-def _waiting_causes(view: View, days: int) -> Iterable[Cause]:
-    found = waiting.reached_by(view.lineage, days)
-    if found is not None:
-        yield Cause(found[1], found[0])
-
-
-def _registrations(view: View) -> list[Event]:
-    return [ticket.registered for ticket in view.lineage.tickets.values() if ticket.registered]
-
-
-def _waiting_events(view: View) -> list[Event]:
-    start = view.lineage.start
-    in_hand = [holding.since for holding in view.lineage.holdings]
-    return ([start] if start else []) + [span.since for span in view.lineage.waiting[1:]] + in_hand
-
-
-def _waiting_ends(view: View) -> list[Event]:
-    return [span.until for span in view.lineage.waiting if span.until]
-
-
-def _longest_holding(view: View) -> int:
-    """Only closed holdings: what one unit had in hand is known when it has let go."""
-    spans = [one.until.at - one.since.at for one in view.lineage.holdings if one.until]
-    return max(spans, default=0) // DAY
-
-
-def _event_of(one: Event | Visit | Holding) -> Event:
-    match one:
-        case Visit(event=event):
-            return event
-        case Holding(since=event):
-            return event
-        case _:
-            return one
-
-
 def _count(name: str, path: str, doc: str) -> Fact:
     def events(view: View) -> list[Event]:
-        return [_event_of(one) for one in getattr(view.lineage, name)]
+        return [views.event_of(one) for one in getattr(view.lineage, name)]
 
     return Fact(path, "int", doc, lambda view: len(getattr(view.lineage, name)), events, of=name)
 
@@ -208,8 +58,8 @@ FACTS: tuple[Fact, ...] = (
         "returns.count",
         "int",
         "returns asked for and not denied (有效退单次数); one that was approved without being asked for counts at its approval",
-        lambda view: len(_counted(view)),
-        lambda view: _asked(_counted(view)),
+        lambda view: len(views.counted(view)),
+        lambda view: views.asked(views.counted(view)),
         lambda view: view.lineage.denials,
         of="returns",
     ),
@@ -217,8 +67,8 @@ FACTS: tuple[Fact, ...] = (
         "returns.units",
         "int",
         "different units among those returns (涉及单位数); an unnamed unit is none of them",
-        lambda view: len({one.unit for one in _counted(view) if one.unit is not None}),
-        lambda view: _asked(_counted(view)),
+        lambda view: len({one.unit for one in views.counted(view) if one.unit is not None}),
+        lambda view: views.asked(views.counted(view)),
         lambda view: view.lineage.denials,
         of="returns",
     ),
@@ -235,8 +85,8 @@ FACTS: tuple[Fact, ...] = (
         "returns.unclear",
         "int",
         "counted returns for reason R3 or R4: title not transferred, or competences that cross (职责不清)",
-        lambda view: sum(one.event.data.get("code") in UNCLEAR_CODES for one in _counted(view)),
-        lambda view: [one.event for one in _counted(view) if one.event.data.get("code") in UNCLEAR_CODES],
+        lambda view: sum(one.event.data.get("code") in UNCLEAR_CODES for one in views.counted(view)),
+        lambda view: [one.event for one in views.counted(view) if one.event.data.get("code") in UNCLEAR_CODES],
         lambda view: view.lineage.denials,
         of="returns",
     ),
@@ -245,7 +95,7 @@ FACTS: tuple[Fact, ...] = (
         "int",
         "returns by a unit that had been denied before (驳回后再退)",
         lambda view: sum(one.after_denial for one in view.lineage.returns),
-        lambda view: _asked(one for one in view.lineage.returns if one.after_denial),
+        lambda view: views.asked(one for one in view.lineage.returns if one.after_denial),
         lambda view: view.lineage.denials,
         of="returns",
     ),
@@ -256,7 +106,7 @@ FACTS: tuple[Fact, ...] = (
         lambda view: sum(one.after_designation for one in view.lineage.returns),
         lambda view: [
             *view.lineage.designations,
-            *_asked(one for one in view.lineage.returns if one.after_designation),
+            *views.asked(one for one in view.lineage.returns if one.after_designation),
         ],
         of="returns",
     ),
@@ -266,15 +116,15 @@ FACTS: tuple[Fact, ...] = (
         "int",
         "of contact, site check and evidence, how many the worst return was said to lack; what was not said is unknown, never missing",
         lambda view: max((one.missing for one in view.lineage.returns), default=0),
-        lambda view: _asked(_blind(view, max((one.missing for one in view.lineage.returns), default=1) or 1)),
+        lambda view: views.asked(views.blind(view, max((one.missing for one in view.lineage.returns), default=1) or 1)),
         of="returns",
     ),
     Fact(
         "blind.owned_missing_items",
         "int",
         "the same, among returns by units whose matter it is in the end: designated to them, or their return denied",
-        lambda view: max((one.missing for one in _owned(view)), default=0),
-        _owned_events,
+        lambda view: max((one.missing for one in views.owned(view)), default=0),
+        views.owned_events,
         lambda view: view.lineage.designations,
         of="returns",
     ),
@@ -282,8 +132,8 @@ FACTS: tuple[Fact, ...] = (
         "blind.returns",
         "int",
         "returns said to lack all three (盲退)",
-        lambda view: len(_blind(view, 3)),
-        lambda view: _asked(_blind(view, 3)),
+        lambda view: len(views.blind(view, 3)),
+        lambda view: views.asked(views.blind(view, 3)),
         of="returns",
     ),
     _count("designations", "designations.count", "designations of the responsible unit (指定承办)"),
@@ -296,26 +146,26 @@ FACTS: tuple[Fact, ...] = (
         "visits.dissatisfied",
         "int",
         "visits whose result is dissatisfied or very dissatisfied; the attitude alone does not count",
-        lambda view: len(_dissatisfied(view)),
-        lambda view: _visited(_dissatisfied(view)),
+        lambda view: len(views.dissatisfied(view)),
+        lambda view: views.visited(views.dissatisfied(view)),
         of="visits",
     ),
     Fact(
         "visits.complaining",
         "int",
         "dissatisfied visits, less those of a demand found unreasonable and reviewed",
-        lambda view: len(_complaining(view)),
-        lambda view: _visited(_complaining(view)),
-        _unreasonable,
+        lambda view: len(views.complaining(view)),
+        lambda view: views.visited(views.complaining(view)),
+        views.unreasonable,
         of="visits",
     ),
     Fact(
         "visits.complaining_after_redo",
         "int",
         "of these, the ones after the first redo (二次回访仍不满意)",
-        lambda view: len(_complaining(view, after_redo=True)),
-        lambda view: [*view.lineage.redos[:1], *_visited(_complaining(view, after_redo=True))],
-        _unreasonable,
+        lambda view: len(views.complaining(view, after_redo=True)),
+        lambda view: [*view.lineage.redos[:1], *views.visited(views.complaining(view, after_redo=True))],
+        views.unreasonable,
         of="visits",
     ),
     _count(
@@ -327,37 +177,37 @@ FACTS: tuple[Fact, ...] = (
         "repeat.count",
         "int",
         "most complaints of the same citizen about the same matter within any 90 days that contain this one (同人同事), itself included",
-        _repeat_count,
-        _registrations,
-        causes=_repeat_causes,
+        views.repeat_count,
+        views.registrations,
+        causes=views.repeat_causes,
     ),
     Fact(
         "waiting.days",
         "int",
         "whole days since the lineage's first registration while the citizen waits (群众等待总时长)",
         lambda view: waiting.days_waited(view.lineage, view.now),
-        _waiting_events,
-        _waiting_ends,
+        views.waiting_events,
+        views.waiting_ends,
         clock=True,
-        causes=_waiting_causes,
+        causes=views.waiting_causes,
     ),
     Fact(
         "waiting.running",
         "bool",
         "the citizen is waiting now",
         lambda view: waiting.is_running(view.lineage),
-        _waiting_events,
-        _waiting_ends,
+        views.waiting_events,
+        views.waiting_ends,
     ),
     Fact(
         "due.near",
         "bool",
         "a time limit is near: a fifth of its time left or one day, whichever is later; or it has passed",
         lambda view: any(found.near for _, found in view.reached),
-        _deadline_events,
-        _deadline_ends,
+        views.deadline_events,
+        views.deadline_ends,
         clock=True,
-        causes=_near_causes,
+        causes=views.near_causes,
         of="deadlines",
     ),
     Fact(
@@ -365,10 +215,10 @@ FACTS: tuple[Fact, ...] = (
         "bool",
         "a time limit has passed, or had passed when it ended (超期)",
         lambda view: any(found.overdue for _, found in view.reached),
-        _deadline_events,
-        _deadline_ends,
+        views.deadline_events,
+        views.deadline_ends,
         clock=True,
-        causes=_overdue_causes,
+        causes=views.overdue_causes,
         of="deadlines",
     ),
     Fact(
@@ -376,11 +226,11 @@ FACTS: tuple[Fact, ...] = (
         "int",
         "whole work days by which the worst time limit has been passed, each ending at the due time of day",
         lambda view: max((found.work_days for _, found in view.reached), default=0),
-        _deadline_events,
-        _deadline_ends,
+        views.deadline_events,
+        views.deadline_ends,
         clock=True,
         work_days=True,
-        causes=_work_day_causes,
+        causes=views.work_day_causes,
         of="deadlines",
     ),
     Fact(
@@ -397,14 +247,14 @@ FACTS: tuple[Fact, ...] = (
         "of the work days by which the worst time limit has been passed, those in years whose calendar is announced; red needs them",
         lambda view: max((found.announced_days for _, found in view.reached), default=0),
         clock=True,
-        causes=_work_day_causes,
+        causes=views.work_day_causes,
         of="deadlines",
     ),
     Fact(
         "holding.longest_days",
         "int",
         "whole days one unit had the ticket in hand, the longest of those that ended",
-        _longest_holding,
+        views.longest_holding,
     ),
     _count("holdings", "holding.count", "times the ticket was handed to a lead unit"),
     _count("urged", "urged.count", "times the citizen urged (催办)"),

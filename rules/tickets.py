@@ -15,13 +15,14 @@ from models.alert import Alert
 from models.ticket_event import EventType as E
 from rules.engine import Engine, Levels
 from rules.event import Event, by_time, with_event
-from rules.facts import INDEX, Values, View, compute, next_wake
+from rules.facts import INDEX, Values, compute, next_wake
 from rules.fold import fold
 from rules.history import Lineage, Ticket
 from rules.merging import lineage_events, own_merge
 from rules.messages import ClaimMessage, EventMessage, MembersMessage, RepeatMessage
 from rules.repeats import complaint_of, counts_as_complaint, what_is_claimed
 from rules.state import MAX_EVENTS, TicketState, with_events
+from rules.views import View
 from rules.warnings import Change, Standing, make_alert
 
 

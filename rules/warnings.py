@@ -12,10 +12,11 @@ from models.times import format_instant, format_minute
 from rules.calendar import CALENDAR_VERSION
 from rules.conditions import parts
 from rules.event import Event
-from rules.facts import BY_PATH, INDEX, Cause, Values, View, as_mapping, tree_of
+from rules.facts import BY_PATH, INDEX, Values, as_mapping, tree_of
 from rules.history import Lineage
 from rules.pack import Rule
 from rules.telling import REASONS, evidence_of, tell_event, tell_warning
+from rules.views import Cause, View
 
 MAX_EVIDENCE = 60
 

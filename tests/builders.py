@@ -16,12 +16,13 @@ from models.times import DAY, format_instant, parse_instant
 from rules.driver import Driver
 from rules.engine import Engine
 from rules.event import Event
-from rules.facts import Value, View, as_mapping, compute
+from rules.facts import Value, as_mapping, compute
 from rules.fold import fold
 from rules.history import Lineage
 from rules.intake import to_event
 from rules.pack import Pack, default_pack
 from rules.pseudonym import PseudonymKey
+from rules.views import View
 
 START = parse_instant("2025-03-03T09:00:00+08:00")  # a Monday
 KEYS = (PseudonymKey("k1", b"a secret for tests, nothing else"),)

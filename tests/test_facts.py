@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from rules.facts import FACTS, NEUTRAL, View, compute, next_wake
+from rules.facts import FACTS, NEUTRAL, compute, next_wake
 from rules.fold import fold
+from rules.views import View
 from tests.builders import Story, day, facts_at, levels_at, lineage_of, run
 
 A, B, C = "U-A", "U-B", "U-C"
