@@ -10,7 +10,6 @@ from rules.messages import ClaimMessage, RepeatMessage, WireError, decode, encod
 from streams.batches import PartitionLostError
 from streams.partition import Incoming, Refusal, Table, Touched, open_partition, quarantine
 from streams.routes import Out, partition_of
-from streams.stored import unpack
 from streams.tables import TableError
 from streams.topics import TopicSet
 
@@ -82,15 +81,9 @@ class CitizenPartition:
         known = touched.states.get(key)
         if known is not None:
             return known, touched.offsets[key]
-        value = self._table.get(self.partition, key.encode())
-        if value is None:
-            self.keys += 1
-            state, offset = CitizenState(key), -1
-        else:
-            stored = unpack(value)
-            state, offset = decode_state(stored.body), stored.offset
-        touched.states[key], touched.offsets[key] = state, offset
-        return state, offset
+        stored = self._table.get(self.partition, key.encode())
+        self.keys += stored is None
+        return touched.load(key, stored, CitizenState, decode_state)
 
     def _out(self, message: RepeatMessage, source_ts: int | None) -> Out:
         topics = self._topics

@@ -103,6 +103,16 @@ class Touched(Generic[State]):
         self.offsets: dict[str, int] = {}
         self.outs: dict[str, list[Out]] = {}
 
+    def load(
+        self, key: str, stored: bytes | None, new: Callable[[str], State], decode: Callable[[bytes], State]
+    ) -> tuple[State, int]:
+        """Take a key's stored value, or a new state, into the batch; return the state and the offset of the last record in it."""
+        value = unpack(stored) if stored is not None else None
+        state = decode(value.body) if value is not None else new(key)
+        self.states[key] = state
+        self.offsets[key] = value.offset if value is not None else -1
+        return state, self.offsets[key]
+
     def change(self, key: str, state: State, offset: int, outs: Iterable[Out]) -> None:
         """Note a key's new state and what it owes."""
         self.states[key] = state

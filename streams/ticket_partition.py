@@ -22,7 +22,6 @@ from rules.tickets import ConflictingBody, Output, RefusedMerge, on_message, on_
 from streams.batches import PartitionLostError
 from streams.partition import RESERVED, Incoming, Refusal, Table, Touched, open_partition, quarantine
 from streams.routes import Out, partition_of
-from streams.stored import unpack
 from streams.tables import TableError
 from streams.topics import TopicSet
 
@@ -129,15 +128,9 @@ class TicketPartition:
         known = touched.states.get(key)
         if known is not None:
             return known, touched.offsets[key]
-        value = self._table.get(self.partition, key.encode())
-        if value is None:
-            self.keys += 1
-            state, offset = TicketState(key), -1
-        else:
-            stored = unpack(value)
-            state, offset = decode_state(stored.body), stored.offset
-        touched.states[key], touched.offsets[key] = state, offset
-        return state, offset
+        stored = self._table.get(self.partition, key.encode())
+        self.keys += stored is None
+        return touched.load(key, stored, TicketState, decode_state)
 
     def _let_time_pass(
         self, touched: Touched[TicketState], offset: int, source_ts: int | None, before: int | None = None
