@@ -4,7 +4,6 @@ Phone numbers are few enough to hash them all within the hour, so the hash is ke
 people share one. During a rotation a citizen has one key from each secret, the newest first, and counts follow either.
 """
 
-import hashlib
 import hmac
 import re
 import unicodedata
@@ -33,7 +32,7 @@ class PseudonymKey:
 
     def pseudonym(self, kind: str, normalised: str) -> str:
         """Return `<key id>:<128 bits of HMAC>` of one identity of one kind."""
-        digest = hmac.new(self.secret, f"{kind}\0{normalised}".encode(), hashlib.sha256).hexdigest()
+        digest = hmac.digest(self.secret, f"{kind}\0{normalised}".encode(), "sha256").hex()
         return f"{self.id}:{digest[:_KEY_HEX_DIGITS]}"
 
 
@@ -58,5 +57,6 @@ def _normal_id(text: str | None) -> str:
 def _normal_phone(text: str | None) -> str:
     if text is None:
         return ""
-    digits = re.sub(r"\D", "", fold_digits(text)[0])
+    plain = text if text.isascii() else fold_digits(text)[0]
+    digits = re.sub(r"\D", "", plain)
     return re.sub(r"^(?:0086|86)(?=1\d{10}$)", "", digits)
