@@ -29,8 +29,8 @@ class RocksLimits:
     database.
     """
 
-    block_cache_bytes: int = 32 * MIB
-    write_buffers_bytes: int = 32 * MIB
+    block_cache_bytes: int = 16 * MIB
+    write_buffers_bytes: int = 24 * MIB
     write_buffer_bytes: int = 8 * MIB
     max_open_files: int = 32
     background_jobs: int = 2
