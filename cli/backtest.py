@@ -44,6 +44,7 @@ def backtest(
     """
     end = instant_option(until, "--until")
     pack = pack_of(rules)
+    _refuse_overwriting(events, {"--out": out_file, "--rejects": rejects, "--facts": facts})
     in_force, statuses, reasons = InForce(), Counter[str](), Counter[str]()
     counts = Counter[str]()
     with ExitStack() as stack:
@@ -73,6 +74,17 @@ def backtest(
         typer.echo(json.dumps(summary, ensure_ascii=False))
     else:
         _print_summary(summary)
+
+
+def _refuse_overwriting(inputs: list[Path], outputs: dict[str, Path | None]) -> None:
+    """End with status 2 where a file would be written that is read, or written twice."""
+    taken = {path.resolve(): "an input" for path in inputs}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            fail(f"{option}: {path} is {taken[path.resolve()]} as well; name another file")
+        taken[path.resolve()] = f"the file of {option}"
 
 
 def _writable(path: Path) -> IO[str]:
@@ -175,6 +187,8 @@ def _print_summary(summary: dict[str, Any]) -> None:
     for rule, levels in summary["in_force"].items():
         table.add_row(rule, *(str(levels.get(level, "")) for level in ("blue", "yellow", "red")))
     out.print(f"{summary['events']:,} events of {summary['tickets']:,} tickets, time run to {summary['until']}")
+    if summary["unknown_types"]:
+        out.print(f"events of unknown types, kept without effect: {summary['unknown_types']}")
     if summary["rejected"]:
         out.print("rejected: " + ", ".join(f"{reason} {count}" for reason, count in summary["rejected"].items()))
     if summary["conflicting_bodies"]:

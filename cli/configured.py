@@ -34,3 +34,5 @@ def refusals() -> Iterator[None]:
         yield
     except (SettingsError, BrokerError, ClusterUnreachableError, TopicMismatch, TopicCreationError) as error:
         fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or 'the system'}: {error.strerror or error}")

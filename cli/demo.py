@@ -135,7 +135,8 @@ class _Demo:
             self._last[ticket, alert["rule"]["id"]] = alert
         colour = COLOURS[alert["level"]]
         title = f"{STATUS_TITLES[alert['status']]} {LEVEL_TITLES[alert['level']]}"
-        out.print(f"[{colour}]■[/{colour}] 已验签 {title}  {alert['rule']['id']}  工单{alert['tickets'][0]}  ", end="")
+        out.print("■", style=colour, end="")
+        out.print(f" 已验签 {title}  {alert['rule']['id']}  工单{alert['tickets'][0]}  ", end="")
         out.print(alert["headline"], markup=False)
         if alert["status"] != "retracted":
             for evidence in alert["evidence"][-3:]:

@@ -9,8 +9,9 @@ from typing import IO, NoReturn
 import typer
 from rich.console import Console
 
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-out = Console(highlight=False, soft_wrap=True)
+# No markup: what is printed holds ids and names of others, and "[/]" in one of them is text.
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def fail(problem: str) -> NoReturn:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.configured import ConfigOption, refusals, settings_of
-from cli.output import out
+from cli.output import fail, out
 from cli.running import instant_option
 from models.times import format_instant
 
@@ -21,6 +21,10 @@ def tick(
     instant = instant_option(at, "--at")
     assert instant is not None
     settings = settings_of(config)
+    if settings.core_time != "recorded":
+        fail(
+            "core_time is wall: time comes from the workers' own clocks; only with core_time = recorded is it moved from outside"
+        )
     from streams.ticking import send_ticks
 
     with refusals():

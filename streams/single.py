@@ -54,7 +54,8 @@ class SingleMachine:
 
     def start(self) -> None:
         """Start everything and return when it is ready. Raises BrokerError, MisconfiguredServiceError, NotReadyError."""
-        self.data_dir.mkdir(parents=True, exist_ok=True)
+        # What the broker keeps of ticket events identifies citizens: it is nobody else's to read.
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.kafka.start()
         create_topics(self.kafka.bootstrap_servers, self.topics)
         self.services = [self._worker(number) for number in range(1, self.workers + 1)]

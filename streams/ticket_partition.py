@@ -1,6 +1,7 @@
 """The tickets agent's work on one partition: events, facts and ticks in; new states, warnings and messages out."""
 
 import heapq
+import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -24,6 +25,8 @@ from streams.partition import RESERVED, Incoming, Refusal, Table, Touched, open_
 from streams.routes import Out, partition_of
 from streams.tables import TableError
 from streams.topics import TopicSet
+
+log = logging.getLogger(__name__)
 
 CLOCK_KEY = RESERVED + b"clock"
 
@@ -51,9 +54,19 @@ class TicketPartition:
     """One partition of the tickets table, its clock and its deadlines."""
 
     def __init__(
-        self, partition: int, table: Table, engine: Engine, topics: TopicSet, watch: TicketWatch, first_offset: int
+        self,
+        partition: int,
+        table: Table,
+        engine: Engine,
+        topics: TopicSet,
+        watch: TicketWatch,
+        first_offset: int,
+        *,
+        latest: Callable[[], int] | None = None,
     ) -> None:
+        """Open the partition; `latest` gives the instant beyond which a tick is not believed, where the clock is our own."""
         self.partition = partition
+        self._latest = latest
         self.clock = 0
         self._table = table
         self._engine = engine
@@ -96,6 +109,9 @@ class TicketPartition:
 
     def _apply(self, touched: Touched[TicketState], message: object, record: Incoming) -> None:
         if isinstance(message, TickMessage):
+            if self._latest is not None and message.at > self._latest():
+                log.error("a tick ahead of this machine's clock was ignored: somebody else sends ticks")
+                return
             self.clock = max(self.clock, message.at)
             self._watch.ticked(message.at)
             self._let_time_pass(touched, record.offset, record.source_ts)

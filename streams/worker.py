@@ -29,6 +29,8 @@ from streams.topics_admin import require_topics
 TICKETS_TYPE, CITIZENS_TYPE = 1, 2
 STATE_SCHEMA = 1
 IDLE_TICK_SECONDS = 30.0
+TICK_AHEAD = 10_000_000
+"""Microseconds by which another worker's clock may be ahead of ours."""
 
 
 def wall_clock() -> int:
@@ -127,7 +129,10 @@ class Worker:
         await self._work(self.citizens, self.citizen_partitions, self._open_citizens, partition, records)
 
     def _open_tickets(self, partition: int, first_offset: int) -> TicketPartition:
-        return TicketPartition(partition, self.tickets, self.engine, self.topics, self.metrics, first_offset)
+        latest = (lambda: self.clock() + TICK_AHEAD) if self.settings.core_time == "wall" else None
+        return TicketPartition(
+            partition, self.tickets, self.engine, self.topics, self.metrics, first_offset, latest=latest
+        )
 
     def _open_citizens(self, partition: int, first_offset: int) -> CitizenPartition:
         return CitizenPartition(

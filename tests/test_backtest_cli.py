@@ -307,3 +307,37 @@ def test_schema_of_nothing_ends_with_status_2() -> None:
     result = call("schema", "brainstorm")
     assert result.exit_code == 2
     assert "ticket-event" in result.output
+
+
+@pytest.mark.parametrize("option", ["--out", "--rejects", "--facts"])
+def test_backtest_never_writes_over_what_it_reads(events: Path, option: str) -> None:
+    before = events.read_bytes()
+    result = call("backtest", events, option, events)
+    assert result.exit_code == 2
+    assert "is an input as well" in result.output
+    assert events.read_bytes() == before
+
+
+def test_backtest_never_writes_two_things_into_one_file(events: Path, tmp_path: Path) -> None:
+    result = call("backtest", events, "--out", tmp_path / "one", "--facts", tmp_path / "one")
+    assert result.exit_code == 2
+    assert "--facts" in result.output
+
+
+def test_names_that_look_like_markup_are_text(tmp_path: Path) -> None:
+    records = [
+        {"event_id": "e1", "ticket_id": "T", "type": "registered", "occurred_at": "2025-01-01T09:00:00+08:00"},
+        {
+            "event_id": "e2",
+            "ticket_id": "T",
+            "type": "dispatched",
+            "occurred_at": "2025-01-01T10:00:00+08:00",
+            "unit_id": "[/]",
+            "unit_name": "[/red]",
+        },
+    ]
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    result = call("explain", "T", "--events", path)
+    assert result.exit_code == 0
+    assert "[/red]" in result.output

@@ -333,3 +333,15 @@ def test_each_touched_key_is_written_once_a_batch() -> None:
 def test_every_output_carries_when_its_event_was_taken() -> None:
     agent = tickets(events(STORY.records)).run()
     assert {out.source_ts for out in agent.sent} == {1_740_000_000_000}
+
+
+def test_a_tick_ahead_of_the_wall_clock_is_not_believed() -> None:
+    waiting = events(
+        [{"event_id": "e", "ticket_id": "T", "type": "registered", "occurred_at": "2025-01-01T09:00:00+08:00"}]
+    )
+    now = day(2)
+    partition = TicketPartition(0, DictTable(), engine(), TOPICS, Watch(), 0, latest=lambda: now)
+    partition.handle([Incoming(0, waiting[0], None), Incoming(1, tick(400), None)])
+    assert partition.clock < now
+    partition.handle([Incoming(2, tick(1), None)])
+    assert partition.clock == max(day(1), partition.clock)
