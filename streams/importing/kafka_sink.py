@@ -64,6 +64,7 @@ class KafkaTopic:
             self._producer.close()
         except (KafkaError, OSError) as error:
             self._on_failure(error)
+            self.abort()  # a flush that fails leaves the producer open
         if self._failures or self.acknowledged != self.sent:
             raise self._undelivered()
 
