@@ -13,8 +13,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
+
+from streams.kafka_client import KafkaAdminClient
 
 
 class ClusterUnreachableError(Exception):
@@ -51,7 +52,7 @@ def connect(
     settings = dict(client or {})
     deadline = time.monotonic() + timeout_seconds
     if not settings.get("proxy_url"):
-        _await_listener(bootstrap_servers, deadline)
+        await_listener(bootstrap_servers, timeout_seconds=timeout_seconds)
     timeout_ms = max(1_000, int((deadline - time.monotonic()) * 1000))
     settings = {"bootstrap_timeout_ms": timeout_ms, "request_timeout_ms": timeout_ms, **settings}
     with _quiet():
@@ -64,8 +65,9 @@ def connect(
             yield admin
 
 
-def _await_listener(bootstrap_servers: str, deadline: float) -> None:
-    """Return once one of the addresses takes connections: the library leaks a socket for each try that fails."""
+def await_listener(bootstrap_servers: str, *, timeout_seconds: float = 10.0) -> None:
+    """Return once one of the addresses takes connections. Raises `ClusterUnreachableError`, with the cause that the library hides."""
+    deadline = time.monotonic() + timeout_seconds
     pause = threading.Event()
     while True:
         reason = "no address"

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from pydantic import ValidationError
 
 from models.delivery import DeliveryRecord, DeliveryStatus
 from streams.admin import ClusterUnreachableError, connect
+from streams.kafka_client import KafkaConsumer, TopicPartition
 
 READ_SECONDS = 60.0
 

@@ -3,9 +3,8 @@
 import time
 from collections.abc import Iterable
 
-from kafka import KafkaConsumer, TopicPartition
-
 from streams.admin import connect
+from streams.kafka_client import KafkaConsumer, TopicPartition
 from streams.topics import TopicSet
 
 

@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from rules.messages import TickMessage, encode
-from streams.admin import ClusterUnreachableError
+from streams.admin import ClusterUnreachableError, await_listener
+from streams.kafka_client import KafkaProducer
 from streams.routes import partition_of
 from streams.topics import TopicSet
 
@@ -49,6 +49,7 @@ def send_events(bootstrap_servers: str, topics: TopicSet, events: Iterable[dict[
 
 def plain_producer(bootstrap_servers: str) -> KafkaProducer:
     """Return a producer that waits for all replicas. Raises ClusterUnreachableError."""
+    await_listener(bootstrap_servers)
     try:
         return KafkaProducer(
             bootstrap_servers=bootstrap_servers.split(","), acks="all", linger_ms=5, request_timeout_ms=30_000

@@ -14,11 +14,8 @@ if TYPE_CHECKING:  # kafka-python may be imported only once `pytest_configure` h
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Bear with kafka-python: how it reads its schemas is deprecated before Python 3.13, and it leaves the socket of a
-    connection that was refused to the garbage collector (such a socket never got an address)."""
+    """How kafka-python reads its schemas is deprecated before Python 3.13."""
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
-    refused = r"unclosed <socket.socket fd=\d+, family=2, type=1, proto=6, laddr=\('0.0.0.0', \d+\)>"
-    config.addinivalue_line("filterwarnings", f"ignore:{refused}:ResourceWarning")
 
 
 def _started(kafka: EmbeddedKafka) -> EmbeddedKafka:

@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from streams.admin import ClusterUnreachableError, connect
 from streams.importing.faults import ImportFault
+from streams.kafka_client import KafkaProducer, give_up
 
 CONNECT_SECONDS = 10.0
 _DELIVERY_MS = 120_000
@@ -70,8 +70,7 @@ class KafkaTopic:
 
     def abort(self) -> None:
         """Give up what is not sent yet; what is sent stays: event ids make a second import harmless."""
-        with contextlib.suppress(KafkaError):
-            self._producer.close(timeout=0)
+        give_up(self._producer)
 
     def _on_ack(self, _: object) -> None:
         self.acknowledged += 1
