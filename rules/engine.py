@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import cel
 
-from models.base import Level
+from models.base import LEVEL_RANK, Family, Level
 from rules.facts import INDEX, NEUTRAL, Values, as_tree
 from rules.fold import Histories
 from rules.pack import Pack, Rule, RuleCase
@@ -14,6 +14,8 @@ Levels = tuple[Level | None, ...]
 
 _COUNTED = "due.overdue_work_days"
 _ANNOUNCED = "due.announced_work_days"
+_SUM_OF = {Family.PROCESS: "process.level", Family.TEXT: "text.level"}
+_SUMS = tuple(_SUM_OF.values())
 _MEMO_SIZE = 10_000
 
 
@@ -25,10 +27,32 @@ class Engine:
         self.rules = pack.active
         self.thresholds = pack.thresholds
         self._on_calendar = tuple(_COUNTED in rule.paths for rule in self.rules)
+        self._last = tuple(any(path in rule.paths for path in _SUMS) for rule in self.rules)
+        self._summed = tuple(_SUM_OF.get(rule.family) if rule.status == "stable" else None for rule in self.rules)
         self.histories = Histories(histories)
         self.levels = lru_cache(maxsize=_MEMO_SIZE)(self._levels)
 
     def _levels(self, values: Values) -> Levels:
+        found = self._levels_at(values)
+        if not any(self._last):
+            return found
+        # Rules that add up others' levels come after them.
+        sums = dict.fromkeys(_SUMS, 0)
+        for level, path, last in zip(found, self._summed, self._last, strict=True):
+            if path is not None and not last:
+                sums[path] = max(sums[path], LEVEL_RANK[level])
+        if not all(sums.values()):
+            return found
+        raised = list(values)
+        for path, rank in sums.items():
+            raised[INDEX[path]] = rank
+        context = cel.Context(as_tree(tuple(raised)))
+        return tuple(
+            level_of(rule, context) if last else level
+            for rule, level, last in zip(self.rules, found, self._last, strict=True)
+        )
+
+    def _levels_at(self, values: Values) -> Levels:
         context = cel.Context(as_tree(values))
         found = tuple(level_of(rule, context) for rule in self.rules)
         announced = values[INDEX[_ANNOUNCED]]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from rules import deadlines, views, waiting
+from rules import deadlines, texts, views, waiting
 from rules.event import Event
 from rules.fold import UNCLEAR_CODES
 from rules.history import Lineage
@@ -51,6 +51,42 @@ def _count(name: str, path: str, doc: str) -> Fact:
         return [views.event_of(one) for one in getattr(view.lineage, name)]
 
     return Fact(path, "int", doc, lambda view: len(getattr(view.lineage, name)), events, of=name)
+
+
+def _text_facts(category: str) -> tuple[Fact, ...]:
+    """Return what texts say of one category: its rule decides what level that is."""
+    group = category.lower()
+
+    def events(view: View) -> list[Event]:
+        return texts.speaking(view.lineage, category)
+
+    return (
+        Fact(
+            f"{group}.confidence",
+            "int",
+            f"how surely the citizen's words tell of {category}, 0–100: cue, actor, hearsay; at most 40 where it is told without its words (可信度)",
+            lambda view: texts.confidence(view.lineage, category),
+            events,
+            lambda view: texts.spoken(view.lineage),
+            of="texts",
+        ),
+        Fact(
+            f"{group}.specificity",
+            "int",
+            "of time, amount, place, person and evidence, how many stand around it, 0–5 (具体性)",
+            lambda view: texts.specificity(view.lineage, category),
+            events,
+            of="texts",
+        ),
+        Fact(
+            f"{group}.severe",
+            "bool",
+            "it is told with what makes it worse (情节重)",
+            lambda view: texts.severe(view.lineage, category),
+            events,
+            of="texts",
+        ),
+    )
 
 
 FACTS: tuple[Fact, ...] = (
@@ -272,6 +308,28 @@ FACTS: tuple[Fact, ...] = (
         "events that the table of the ticket's life does not foresee",
         lambda view: view.lineage.unexpected,
         lambda view: [event for ticket in view.lineage.tickets.values() for event in ticket.unexpected],
+    ),
+    *(fact for category in texts.CATEGORIES for fact in _text_facts(category)),
+    Fact(
+        "text.private",
+        "int",
+        "categories that the words tell of, but of somebody who is not supervised: a matter for the hotline (行业主管)",
+        lambda view: texts.private(view.lineage),
+        of="texts",
+    ),
+    Fact(
+        "text.level",
+        "int",
+        "the highest level of the rules about texts, on trial ones left out: 0 none, 1 blue, 2 yellow, 3 red; known to rules that read it after all others",
+        lambda view: 0,
+        lambda view: texts.spoken(view.lineage),
+    ),
+    Fact(
+        "process.level",
+        "int",
+        "the same of the rules about the handling",
+        lambda view: 0,
+        lambda view: view.lineage.events[-1:],
     ),
 )
 

@@ -65,7 +65,7 @@ _PLAIN = {
     E.AMENDED: "更正登记内容",
     E.VOIDED: "作废",
 }
-_PLACEHOLDER = re.compile(r"\{([a-z_.]+)\}")
+_PLACEHOLDER = re.compile(r"\{([a-z0-9_.]+)\}")
 
 
 def unit_title(unit: str | None, names: Mapping[str, str]) -> str:

@@ -221,6 +221,7 @@ def _accused(rule: Rule, view: View) -> set[str]:
         "redone": {event.unit for event in lineage.redos} or leads,
         "visited": leads,
         "lead": leads,
+        "target": {ticket.target_unit for ticket in lineage.tickets.values()},
         "none": set(),
     }
     return {unit for unit in named[rule.accused] if unit is not None}

@@ -1,0 +1,112 @@
+"""The gates: what a cue means where it stands. Each is one function that lets a hit pass, weakens it or stops it, and says why.
+
+In this order (docs/text-screening.md): boundary, negation, hypothetical, quotation, hearsay, actor, question. The order of the first four does not
+matter to the result, only to the reason that is told. What an actor is, and when an official is only asked for help, is in actors.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rules.text.actors import agent_of
+from rules.text.boundaries import inside_a_word
+from rules.text.context import Context
+from rules.text.scan import Hit
+
+HEARSAY = 0.6
+NEGATION_REACH = 12
+SHORT_NEGATION_REACH = 3
+"""没 and 未 alone deny only what follows at once: 没开会就把山包了 denies the meeting"""
+QUOTATION_REACH = 16
+HYPOTHESIS_REACH = 16
+
+
+class Verdict(NamedTuple):
+    """What a gate says of a hit: the factor left of its confidence (0 stops it), and why in plain Chinese."""
+
+    gate: str
+    factor: float
+    reason: str
+
+
+def boundary(context: Context, hit: Hit) -> Verdict | None:
+    """Stop a short cue that is cut out of two words."""
+    if inside_a_word(context.text, hit, context.lexicon.boundary_characters):
+        return Verdict("boundary", 0, "字面重合,不是一个词")
+    return None
+
+
+def negation(context: Context, hit: Hit) -> Verdict | None:
+    """Stop what the clause denies; a double negation or a rhetorical question affirms."""
+    clause = context.clause(hit.start)
+    if context.any_within("affirming", clause.start, hit.start + 1):
+        return None
+    for word in context.within("negators", clause.start, hit.start):
+        distance = hit.start - word.end
+        reach = SHORT_NEGATION_REACH if word.end - word.start == 1 else NEGATION_REACH
+        if distance > reach:
+            continue
+        broken = any(context.any_within(kind, word.end, hit.start) for kind in ("breakers", "despite", "completed"))
+        if not broken and not _part_of_another(context, word.start, hit):
+            return Verdict("negation", 0, f"被否定(“{context.text[word.start : word.end]}”)")
+    return None
+
+
+def _part_of_another(context: Context, at: int, hit: Hit) -> bool:
+    """Tell whether the negator begins a longer word of complaint (没人管, 没有公示): then it denies nothing else."""
+    return context.text[at : at + 2] in ("没人", "无人", "没法", "没处") or context.text[at : at + 3] == "没有人"
+
+
+def hypothetical(context: Context, hit: Hit) -> Verdict | None:
+    """Stop what is feared, supposed or wished for the future."""
+    sentence = context.sentence(hit.start)
+    first = max(sentence.start, hit.start - HYPOTHESIS_REACH)
+    for kind, reason in (("hypothetical", "假设或担心"), ("suggestion", "建议或祈愿")):
+        found = context.within(kind, first, hit.start)
+        if found and not context.any_within("completed", found[-1].end, hit.end + 4):
+            word = context.text[found[-1].start : found[-1].end]
+            return Verdict("hypothetical", 0, f"{reason}(“{word}”)")
+    return None
+
+
+def quotation(context: Context, hit: Hit) -> Verdict | None:
+    """Stop what is quoted: slogans, news, films, rules, titles in book marks."""
+    sentence = context.sentence(hit.start)
+    text = context.text
+    found = context.within("quotation", max(sentence.start, hit.start - QUOTATION_REACH), hit.start)
+    if found:
+        return Verdict("quotation", 0, f"引用(“{text[found[-1].start : found[-1].end]}”)")
+    opened = text.rfind("《", max(0, hit.start - 30), hit.start)
+    if opened >= 0 and "》" not in text[opened : hit.start] and "》" in text[hit.end : hit.end + 30]:
+        return Verdict("quotation", 0, "引用(书名号内)")
+    return None
+
+
+def hearsay(context: Context, hit: Hit) -> Verdict | None:
+    """Weaken what was only heard."""
+    clause = context.clause(hit.start)
+    found = context.within("hearsay", max(clause.start - 12, 0), hit.start)
+    if found:
+        return Verdict("hearsay", HEARSAY, f"传闻(“{context.text[found[-1].start : found[-1].end]}”)")
+    return None
+
+
+def actor(context: Context, hit: Hit) -> Verdict | None:
+    """Weaken or stop by who did it: the conduct of officials alone is supervised."""
+    agent = agent_of(context, hit)
+    return Verdict("actor", agent.factor, agent.reason)
+
+
+Gate = Callable[[Context, Hit], Verdict | None]
+GATES: tuple[Gate, ...] = (boundary, negation, hypothetical, quotation, hearsay, actor)
+
+
+def asks(context: Context, hit: Hit) -> Verdict | None:
+    """Tell whether the text only asks, or thanks: its first sentence or the hit's own does. Told apart, since a request type says it too."""
+    sentence = context.sentence(hit.start)
+    for kind, reason in (("consultation", "咨询"), ("praise", "表扬")):
+        near = context.within(kind, sentence.start, sentence.end) or context.within(kind, *context.opening)
+        if near:
+            return Verdict(kind, 0, f"{reason}(“{context.text[near[0].start : near[0].end]}”)")
+    return None

@@ -1,0 +1,197 @@
+"""Screening: a citizen's text in, findings by category out. Pure and stateless; one call a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rules.masking import mask, mask_place
+from rules.text.actors import PRIVATE, agent_of
+from rules.text.context import Context
+from rules.text.euphemism import Model, default_model, probabilities
+from rules.text.gates import GATES, Verdict, asks
+from rules.text.lexicon import Lexicon
+from rules.text.normalize import Plain, normalize
+from rules.text.result import Finding, Screened, Seen
+from rules.text.scan import Hit, find_cues
+
+UNIT_FIELDS = frozenset(
+    {"reason", "reply", "evidence", "basis", "review", "退单理由", "办理结果", "公开答复内容", "审核意见", "答复", "办理情况"}
+)
+"""what units say: never screened (domain: 字段闸)"""
+
+STRENGTH = {"own_actor": 90, "cues": 90, "mild": 85, "pattern": 80, "hints": 40, "weak": 0}
+HINTED = 30
+"""the confidence of what only the second layer finds: blue"""
+SPECIFICS = (("time", "时间"), ("amount", "金额"), ("place", "地点"), ("person", "人员"), ("evidence", "佐证"))
+AROUND = 60
+"""characters around a cue that its specificity is read from, its own sentence besides"""
+QUOTE_MAX = 60
+_SURE = 50
+_ASKS_UNLESS = 2
+"""a question that names an official, a completed act and so many specifics is a report"""
+
+
+class Screener:
+    """Screens texts by one lexicon and one model."""
+
+    def __init__(self, lexicon: Lexicon, model: Model | None = None) -> None:
+        self.lexicon = lexicon
+        self.model = model or default_model()
+
+    def screen(self, text: str, field: str = "content", names: Iterable[str] = ()) -> Screened:
+        """Return what a text says; nothing for a unit's own words. `names` are masked in quotes."""
+        if field in UNIT_FIELDS or not text or not self.lexicon.categories:
+            return Screened()
+        plain = normalize(text)
+        context = Context(self.lexicon, plain)
+        hits = find_cues(context)
+        hinted, spans = self._hints(plain.text)
+        if not hits and not hinted:
+            return Screened()
+        seen = tuple(self._see(context, text, hit) for hit in hits if hit.kind != "weak")
+        weak = {hit.category for hit in hits if hit.kind == "weak"}
+        findings = _by_category(context, seen, text, tuple(names))
+        likely = {name: (probability, spans[name]) for name, probability in hinted.items()}
+        for name, (probability, span) in likely.items():
+            found = findings.get(name)
+            if found is None or found.confidence < HINTED:
+                hint = self._hint(context, name, span, weak, text, tuple(names))
+                if hint is not None:
+                    findings[name] = hint
+        private = tuple(sorted({one.hit.category for one in seen if one.actor == PRIVATE} - findings.keys()))
+        return Screened(tuple(findings[name] for name in sorted(findings)), seen, private, hinted)
+
+    def _hints(self, text: str) -> tuple[dict[str, float], dict[str, tuple[int, int]]]:
+        found, spans = probabilities(self.model, text)
+        if not spans:
+            return {}, {}
+        best = found.argmax(axis=0)
+        hints: dict[str, float] = {}
+        where: dict[str, tuple[int, int]] = {}
+        for column, name in enumerate(self.model.categories):
+            probability = float(found[best[column], column])
+            if probability >= self.model.thresholds[column]:
+                hints[name] = probability
+                where[name] = spans[best[column]]
+        return hints, where
+
+    def _see(self, context: Context, text: str, hit: Hit) -> Seen:
+        verdicts: list[Verdict] = []
+        confidence = float(STRENGTH[hit.kind])
+        actor = "unknown"
+        for gate in GATES:
+            verdict = gate(context, hit)
+            if verdict is None:
+                continue
+            verdicts.append(verdict)
+            confidence *= verdict.factor
+            if verdict.gate == "actor":
+                actor = agent_of(context, hit).kind
+            if verdict.factor == 0:
+                break
+        specifics = specificity(context, hit.start, hit.end) if confidence else ()
+        accuses = bool(confidence) and _accuses(context, hit, actor, len(specifics))
+        if confidence and not accuses and (question := asks(context, hit)) is not None:
+            verdicts.append(question)
+            confidence = 0
+        start, end = context.plain.original(hit.start, hit.end)
+        return Seen(
+            hit,
+            (start, end),
+            text[start:end],
+            tuple(verdicts),
+            round(min(confidence, 100)),
+            len(specifics),
+            bool(confidence) and _severe(context, hit),
+            actor,
+            accuses,
+        )
+
+    def _hint(
+        self, context: Context, name: str, span: tuple[int, int], weak: set[str], text: str, names: tuple[str, ...]
+    ) -> Finding | None:
+        """Return what the second layer alone finds, unless only somebody private stands in the window."""
+        official = any(context.any_within(kind, *span) for kind in ("official", "collective", "staff"))
+        if not official and (context.any_within("private", *span) or context.any_within("frontline", *span)):
+            return None
+        hit = Hit(span[0], span[1], name, "hints", "model")
+        specifics = specificity(context, *span)
+        actor = "official" if official else "unknown"
+        accuses = _accuses(context, hit, actor, len(specifics))
+        if not accuses and asks(context, hit) is not None:
+            return None
+        quote = masked_piece(text, context.plain, span, names)
+        return Finding(name, HINTED, len(specifics), False, actor, "euphemism", accuses, quote, "、".join(specifics))
+
+
+def specificity(context: Context, start: int, end: int) -> tuple[str, ...]:
+    """Return which of time, amount, place, person and evidence stand around a span, in Chinese."""
+    sentence = context.sentence(start)
+    around = context.text[max(0, min(sentence.start, start - AROUND), start - 2 * AROUND) : max(end + AROUND, min(sentence.end, end + 2 * AROUND))]
+    details = context.lexicon.details
+    return tuple(title for name, title in SPECIFICS if details.get(name) is not None and details[name].search(around))
+
+
+def _severe(context: Context, hit: Hit) -> bool:
+    pattern = context.lexicon.categories[hit.category].severe
+    if pattern is None or hit.kind == "mild":
+        return False
+    return bool(pattern.search(context.text[max(0, hit.start - AROUND) : hit.end + AROUND]))
+
+
+def _accuses(context: Context, hit: Hit, actor: str, specifics: int) -> bool:
+    sentence = context.sentence(hit.start)
+    done = context.any_within("completed", max(sentence.start, hit.start - 20), min(sentence.end, hit.end + 20))
+    return actor in ("official", "implicit", "staff") and done and specifics >= _ASKS_UNLESS
+
+
+def _by_category(context: Context, seen: tuple[Seen, ...], text: str, names: tuple[str, ...]) -> dict[str, Finding]:
+    best: dict[str, Seen] = {}
+    severe: set[str] = set()
+    for one in seen:
+        if not one.confidence:
+            continue
+        category = one.hit.category
+        if one.severe and one.confidence >= _SURE:
+            severe.add(category)
+        known = best.get(category)
+        if known is None or _weight(one) > _weight(known):
+            best[category] = one
+    findings = {}
+    for category, one in best.items():
+        hit = one.hit
+        details = specificity(context, hit.start, hit.end)
+        findings[category] = Finding(
+            category,
+            one.confidence,
+            one.specificity,
+            category in severe,
+            one.actor,
+            "euphemism" if hit.kind == "hints" else "cue",
+            one.accuses,
+            masked_piece(text, context.plain, (hit.start, hit.end), names),
+            "、".join(details),
+        )
+    return findings
+
+
+def _weight(one: Seen) -> tuple[int, bool, int, int]:
+    return (one.confidence, one.accuses, one.specificity, -one.hit.start)
+
+
+def masked_piece(text: str, plain: Plain, span: tuple[int, int], names: tuple[str, ...]) -> str:
+    """Return the span with a little around it, whole clauses where they are short, identities and fine places masked."""
+    start, end = plain.original(*span)
+    first = max(0, start - (QUOTE_MAX - min(end - start, QUOTE_MAX)) // 2)
+    last = min(len(text), first + max(QUOTE_MAX, min(end - start, QUOTE_MAX)))
+    before, after = text[first:start], text[end:last]
+    for mark in "。!！?？;；\n":
+        before = before.rpartition(mark)[2]
+        after = after.partition(mark)[0]
+    piece = before + text[start:end][:QUOTE_MAX] + after
+    whole = mask_place(mask(text, names)) if any(character.isdigit() for character in piece) else None
+    masked = mask_place(mask(piece, names))
+    # A number that the piece cuts in two is masked only in the whole: what does not stand there as it is, is not told.
+    if whole is not None and masked not in whole:
+        masked = "".join("〇" if character.isdigit() else character for character in masked)
+    return " ".join(masked.split())

@@ -1,0 +1,150 @@
+"""Fits the euphemism model and writes `rules/text/model.npz`.
+
+    python -m rules.text.training                     fit on all examples and write the weights
+    python -m rules.text.training --cross-validate    measure on the examples, and write nothing
+
+One logistic regression for each category over the hashed pieces of `rules/text/euphemism.py`, weighted by inverse document frequency. A
+category's threshold is where it flags at most `--false-alarms` of the ordinary examples that it did not learn from. Same examples, same weights.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+
+from rules.text.euphemism import BUCKETS, pieces
+from rules.text.normalize import normalize
+
+HERE = Path(__file__).parent
+OUT = HERE.parent / "model.npz"
+CATEGORIES = tuple(f"C{number:02d}" for number in range(1, 13)) + ("X1", "X2")
+FOLDS = 5
+SEED = 20251125
+_STRENGTH = 20.0
+_LEAST_DOCUMENTS = 2
+
+
+def examples(folder: Path = HERE) -> list[tuple[str, frozenset[str]]]:
+    """Return the texts in plain form with their labels."""
+    found = []
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            record = json.loads(line)
+            found.append((normalize(record["text"]).text, frozenset(record["labels"])))
+    return found
+
+
+def matrix(texts: Sequence[str]) -> csr_matrix:
+    """Return one row a text, a one for each of its pieces."""
+    rows = [np.unique(pieces(text)) for text in texts]
+    pointers = np.concatenate(([0], np.cumsum([len(row) for row in rows])))
+    columns = np.concatenate(rows)
+    return csr_matrix((np.ones(len(columns)), columns, pointers), shape=(len(texts), BUCKETS))
+
+
+class Fitted:
+    """Weights fitted on some texts."""
+
+    def __init__(self, texts: csr_matrix, labels: np.ndarray) -> None:
+        documents = np.asarray(texts.sum(axis=0)).ravel()
+        self.kept = np.flatnonzero(documents >= _LEAST_DOCUMENTS)
+        self.idf = np.zeros(BUCKETS)
+        self.idf[self.kept] = np.log((1 + texts.shape[0]) / (1 + documents[self.kept])) + 1
+        weighted = self._weighted(texts)
+        self.coefficients = np.zeros((len(CATEGORIES), BUCKETS))
+        self.bias = np.zeros(len(CATEGORIES))
+        for column in range(len(CATEGORIES)):
+            fit = LogisticRegression(C=_STRENGTH, class_weight="balanced", max_iter=500, random_state=SEED)
+            fit.fit(weighted[:, self.kept], labels[:, column])
+            self.coefficients[column, self.kept] = fit.coef_[0]
+            self.bias[column] = fit.intercept_[0]
+
+    def _weighted(self, texts: csr_matrix) -> csr_matrix:
+        weighted = texts.multiply(self.idf).tocsr()
+        lengths = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
+        lengths[lengths == 0] = 1
+        return csr_matrix(weighted.multiply((1 / lengths)[:, None]))
+
+    def probabilities(self, texts: csr_matrix) -> np.ndarray:
+        """Return one row a text, one column a category."""
+        return 1 / (1 + np.exp(-(self._weighted(texts) @ self.coefficients.T + self.bias)))
+
+
+def folds(labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the rows to learn from and the rows held out."""
+    strata = [int(row.argmax()) + 1 if row.any() else 0 for row in labels]
+    yield from StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(np.zeros(len(labels)), strata)
+
+
+def out_of_fold(texts: csr_matrix, labels: np.ndarray) -> np.ndarray:
+    """Return each text's probabilities by weights that did not learn from it."""
+    found = np.zeros(labels.shape)
+    for learn, held in folds(labels):
+        found[held] = Fitted(texts[learn], labels[learn]).probabilities(texts[held])
+    return found
+
+
+def thresholds(found: np.ndarray, labels: np.ndarray, false_alarms: float) -> np.ndarray:
+    """Return for each category where at most so many ordinary texts are flagged, by it alone."""
+    ordinary = ~labels.any(axis=1)
+    return np.quantile(found[ordinary], 1 - false_alarms, axis=0)
+
+
+def main() -> None:
+    """Fit, or cross-validate."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cross-validate", action="store_true", help="measure only")
+    parser.add_argument("--false-alarms", type=float, default=0.012, help="share of ordinary texts a category may flag")
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    read = examples()
+    texts = matrix([text for text, _ in read])
+    labels = np.array([[category in given for category in CATEGORIES] for _, given in read])
+    held_out = out_of_fold(texts, labels)
+    limits = thresholds(held_out, labels, options.false_alarms)
+    report = measured(held_out, labels, limits)
+    print(json.dumps(report, indent=1))
+    if not options.cross_validate:
+        write(options.out, Fitted(texts, labels), limits)
+
+
+def measured(found: np.ndarray, labels: np.ndarray, limits: np.ndarray) -> dict[str, Any]:
+    """Return recall by category and over all, and how many ordinary texts are flagged at all."""
+    flagged = found >= limits
+    ordinary = ~labels.any(axis=1)
+    return {
+        "examples": len(labels),
+        "ordinary": int(ordinary.sum()),
+        "recall": round(float((flagged & labels).sum() / labels.sum()), 3),
+        "ordinary_flagged": round(float(flagged[ordinary].any(axis=1).mean()), 3),
+        "by_category": {
+            name: round(float((flagged & labels)[:, column].sum() / labels[:, column].sum()), 3)
+            for column, name in enumerate(CATEGORIES)
+        },
+    }
+
+
+def write(path: Path, fitted: Fitted, limits: np.ndarray) -> None:
+    """Write the weights that matter, each as a half."""
+    strength = np.abs(fitted.coefficients).max(axis=0)
+    kept = np.flatnonzero(strength > 0)
+    weights = (fitted.coefficients[:, kept] * fitted.idf[kept]).T
+    np.savez_compressed(
+        path,
+        categories=np.array(CATEGORIES),
+        buckets=kept.astype(np.int32),
+        weights=weights.astype(np.float16),
+        idf=fitted.idf[kept].astype(np.float16),
+        bias=fitted.bias.astype(np.float32),
+        thresholds=limits.astype(np.float32),
+    )
+
+
+if __name__ == "__main__":
+    main()
