@@ -11,6 +11,7 @@ from models.ticket_event import EventType as E
 from rules.event import Event, in_fold_order
 from rules.history import Deadline, Ending, Holding, Lineage, Return, Spoken, Ticket, Visit, WaitingSpan
 from rules.lifecycle import next_state
+from rules.sealing import SEALED
 from rules.text.result import Finding
 
 DISSATISFIED = frozenset({"dissatisfied", "very_dissatisfied"})
@@ -141,6 +142,12 @@ def _amended(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     for name in ("title", "content"):
         if name in data:
             _hear(lineage, ticket, event, name, name)
+
+
+def _sealed(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    """Nothing of a case that was sealed is judged here, and it counts as nobody's complaint."""
+    if lineage.sealed is None:
+        lineage.sealed, lineage.claimed = event, None
 
 
 def _hear(lineage: Lineage, ticket: Ticket, event: Event, name: str, key: str) -> None:
@@ -441,6 +448,7 @@ _STEPS: dict[str, Callable[[Lineage, Ticket, Event], None]] = {
     E.VISITED: _visited,
     E.SATISFACTION_CHANGED: _satisfaction_changed,
     E.MERGED: _merged,
+    SEALED: _sealed,
     E.SUPERVISED: _append_to("supervised"),
     E.URGED: _append_to("urged"),
     E.SUSPENDED: _append_to("suspensions"),

@@ -1,11 +1,13 @@
 """Intake, the pure part: a validated ticket event becomes the event that everything after intake sees.
 
-Here identity ends. The citizen becomes a keyed pseudonym, texts are masked and then only measured (a sketch for likeness), place names are
-masked, and of all free text nothing is kept.
+Here identity ends. The citizen becomes a keyed pseudonym; the citizen's texts are screened, and of them nothing is kept but findings with a short
+masked piece each, and a sketch for likeness; units' texts are not even read; place names are masked. What is said of somebody above this
+office's authority is sealed: of the whole event an empty shell goes on (`rules/sealing.py`).
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from models.ticket_event import (
@@ -28,17 +30,35 @@ from rules.calendar import add_work_days
 from rules.event import Event
 from rules.masking import mask, mask_label, without_house
 from rules.pseudonym import PseudonymKey, citizen_keys
+from rules.sealing import SEALED, Posts, Said, sealed_route, shell
 from rules.sketch import pack_sketch, sketch_of
+from rules.text.screen import Screener
 
 _UNITS = {"days": DAY, "hours": HOUR, "minutes": MINUTE}
 _NOT_THE_BODY = {"citizen", "occurred_at", "source", "backfill", "test"}
 _ENQUIRY_WORDS = ("查询", "进度")
 
 
-def to_event(event: TicketEvent, keys: Sequence[PseudonymKey]) -> Event:
-    """Return the event without identity or free text."""
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads citizens' texts at intake: the screener of the pack, and the posts whose accusers are sealed."""
+
+    screener: Screener | None = None
+    posts: Posts = field(default_factory=Posts)
+
+
+NO_READER = Reader()
+
+
+def to_event(event: TicketEvent, keys: Sequence[PseudonymKey], reader: Reader = NO_READER) -> Event:
+    """Return the event without identity or free text; a sealed one as an empty shell."""
     at = parse_instant(event.occurred_at)
+    said = _said(event)
+    if said is not None and reader.posts.any and (route := sealed_route(said, reader.posts, reader.screener)):
+        return shell(event, at, route)
     data = _DATA[type(event)](event, at, keys) if type(event) in _DATA else {}
+    if said is not None and reader.screener is not None and (texts := _screened(said, reader.screener)):
+        data["texts"] = texts
     unit = getattr(event, "unit_id", None)
     unit_name = getattr(event, "unit_name", None)
     unit_name = mask_label(unit_name) if unit_name else None
@@ -47,7 +67,7 @@ def to_event(event: TicketEvent, keys: Sequence[PseudonymKey]) -> Event:
     return Event(
         event.event_id,
         event.ticket_id,
-        event.type,
+        event.type if event.type != SEALED else f"unknown:{SEALED}",
         at,
         event.seq,
         unit,
@@ -57,6 +77,34 @@ def to_event(event: TicketEvent, keys: Sequence[PseudonymKey]) -> Event:
         hashlib.blake2b(body, digest_size=8, key=f"{at}{_person(data)}".encode()).hexdigest(),
         data,
     )
+
+
+def _said(event: TicketEvent) -> Said | None:
+    """Return what the citizen says in an event; None where nothing is said."""
+    if isinstance(event, Visited):
+        return Said(comment=event.comment) if event.comment else None
+    fields = event if isinstance(event, Registered) else event.fields if isinstance(event, Amended) else None
+    if fields is None:
+        return None
+    texts = [text for text in (fields.content, fields.raw_content) if text]
+    return Said(
+        title=fields.title or "",
+        content="\n".join(dict.fromkeys(texts)),
+        target=(fields.target.name or "") if fields.target else "",
+        request_type=fields.request_type,
+        names=(fields.citizen.name,) if fields.citizen and fields.citizen.name else (),
+    )
+
+
+def _screened(said: Said, screener: Screener) -> dict[str, Any]:
+    """Return by field what the citizen's words tell of; fields that tell of nothing are absent."""
+    found: dict[str, Any] = {}
+    for name, text, before in (("title", said.title, ""), ("content", said.content, said.title), ("comment", said.comment, "")):
+        if text:
+            screened = screener.screen(text, name, said.names, before)
+            if screened.findings or screened.private:
+                found[name] = (screened.findings, screened.private)
+    return found
 
 
 def _person(data: dict[str, Any]) -> str:

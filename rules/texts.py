@@ -13,13 +13,13 @@ _ONLY_ASKS = frozenset({"consultation", "praise"})
 SURE = 50
 
 
-def findings(lineage: Lineage, category: str) -> Iterator[tuple[Event, Finding]]:
+def findings(lineage: Lineage, category: str) -> Iterator[tuple[Spoken, Finding]]:
     """Yield what counts of a category: what a consultation or a praise says counts only where it accuses all the same."""
     for spoken in lineage.texts.values():
         asks = lineage.tickets[spoken.event.ticket_id].request_type in _ONLY_ASKS and spoken.field != "comment"
         for finding in spoken.findings:
             if finding.category == category and (finding.accuses or not asks):
-                yield spoken.event, finding
+                yield spoken, finding
 
 
 def _best(lineage: Lineage, category: str) -> Finding | None:
@@ -47,9 +47,21 @@ def severe(lineage: Lineage, category: str) -> bool:
     return any(finding.severe and finding.confidence >= SURE for _, finding in findings(lineage, category))
 
 
+def categories(lineage: Lineage) -> tuple[str, ...]:
+    """Return the categories that count, in their order."""
+    told = {finding.category for one in lineage.texts.values() for finding in one.findings}
+    return tuple(name for name in CATEGORIES if name in told and any(True for _ in findings(lineage, name)))
+
+
+def only_hinted(lineage: Lineage, category: str) -> bool:
+    """Return whether a category is told only without its words."""
+    found = [finding for _, finding in findings(lineage, category)]
+    return bool(found) and all(finding.layer == "euphemism" for finding in found)
+
+
 def speaking(lineage: Lineage, category: str) -> list[Event]:
     """Return the events whose words tell of a category."""
-    return [event for event, _ in findings(lineage, category)]
+    return [spoken.event for spoken, _ in findings(lineage, category)]
 
 
 def spoken(lineage: Lineage) -> list[Event]:
@@ -63,4 +75,16 @@ def private(lineage: Lineage) -> int:
     return sum(not any(True for _ in findings(lineage, category)) for category in told)
 
 
-__all__ = ["CATEGORIES", "Spoken", "confidence", "findings", "private", "severe", "speaking", "specificity", "spoken"]
+__all__ = [
+    "CATEGORIES",
+    "Spoken",
+    "categories",
+    "confidence",
+    "findings",
+    "only_hinted",
+    "private",
+    "severe",
+    "speaking",
+    "specificity",
+    "spoken",
+]

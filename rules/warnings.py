@@ -7,15 +7,16 @@ from uuid import UUID, uuid5
 import cel
 
 from models.alert import Alert, AlertPlace, Evidence, RuleRef, UnitRef
-from models.base import LEVEL_RANK, Level, Status
+from models.base import LEVEL_RANK, Family, Level, Status
 from models.times import format_instant, format_minute
+from rules import texts
 from rules.calendar import CALENDAR_VERSION
 from rules.conditions import parts
 from rules.event import Event
 from rules.facts import BY_PATH, INDEX, Values, as_mapping, tree_of
 from rules.history import Lineage
 from rules.pack import Rule
-from rules.telling import REASONS, evidence_of, tell_event, tell_warning
+from rules.telling import REASONS, evidence_of, tell_event, tell_finding, tell_warning
 from rules.views import Cause, View
 
 MAX_EVIDENCE = 60
@@ -88,13 +89,14 @@ def make_alert(change: Change) -> Alert:
         family=rule.family,
         rule=RuleRef(id=rule.id, version=rule.version, title=rule.title),
         level=level,
+        categories=_categories(rule, lineage),
         units=tuple(_units(rule, view)),
         headline=_headline(change, cause, status, level),
         tickets=tuple(sorted({lineage.root, *lineage.tickets}, key=lambda ticket: (ticket != lineage.root, ticket))),
         evidence=tuple(_evidence(change, cause)),
         facts=facts,
         thresholds={level.value: condition.source for level, condition in rule.conditions.items()},
-        flags=change.flags,
+        flags=_flags(change),
         trigger=cause.trigger,
         reason=change.reason,
         previous_alert_id=previous,
@@ -105,6 +107,17 @@ def make_alert(change: Change) -> Alert:
         as_of=format_instant(view.now),
         raised_at=format_instant(change.issued_at),
     )
+
+
+def _categories(rule: Rule, lineage: Lineage) -> tuple[str, ...]:
+    if rule.family is not Family.TEXT:
+        return ()
+    return (rule.id,) if rule.text is not None else texts.categories(lineage)
+
+
+def _flags(change: Change) -> tuple[str, ...]:
+    hinted = change.rule.text is not None and texts.only_hinted(change.view.lineage, change.rule.id)
+    return (*change.flags, "euphemism_only") if hinted else change.flags
 
 
 def _cause(change: Change, status: Status) -> Cause:
@@ -178,10 +191,27 @@ def _evidence(change: Change, cause: Cause) -> list[Evidence]:
     told = evidence_of(ordered, lineage.unit_names, several=len(lineage.tickets) > 1)
     if "repeat.count" in change.rule.paths:
         told += _repeat_evidence(view, {event.event_id for event in ordered})
+    told += _text_evidence(change)
     if cause.trigger.startswith("deadline:"):
         told.append(Evidence(event_id=cause.trigger, occurred_at=format_instant(cause.at), what=_deadline_told(change)))
     told.sort(key=lambda one: one.occurred_at)
     return told if len(told) <= MAX_EVIDENCE else [*told[: MAX_EVIDENCE // 2], *told[-MAX_EVIDENCE // 2 :]]
+
+
+def _text_evidence(change: Change) -> list[Evidence]:
+    """Return what texts tell of: of a retraction nothing, for what no longer counts need not be read again."""
+    if change.rule.family is not Family.TEXT or change.now is None:
+        return []
+    lineage = change.view.lineage
+    return [
+        Evidence(
+            event_id=spoken.event.event_id,
+            occurred_at=format_instant(spoken.event.at),
+            what=tell_finding(spoken.field, finding),
+        )
+        for category in _categories(change.rule, lineage)
+        for spoken, finding in texts.findings(lineage, category)
+    ]
 
 
 def _deadline_told(change: Change) -> str:

@@ -11,7 +11,10 @@ from prometheus_client import CollectorRegistry
 
 from rules.engine import Engine
 from rules.messages import TickMessage, encode
+from rules.intake import Reader
 from rules.pack import Pack, default_pack, load_pack
+from rules.sealing import Posts, load_posts
+from rules.text.screen import Screener
 from streams.batches import PartitionLostError, each_batch
 from streams.bulk import Record, send_many
 from streams.citizen_partition import CitizenPartition
@@ -20,6 +23,7 @@ from streams.health import Health, HealthGauges, serve_health
 from streams.intake import Intake
 from streams.metrics import WorkerMetrics
 from streams.partition import Incoming
+from streams.reloading import PackWatcher
 from streams.routes import SOURCE_TS, Out, source_ts_of
 from streams.settings import Settings
 from streams.tables import BulkTable
@@ -28,6 +32,7 @@ from streams.topics_admin import require_topics
 
 TICKETS_TYPE, CITIZENS_TYPE = 1, 2
 STATE_SCHEMA = 1
+RELOAD_SECONDS = 5.0
 IDLE_TICK_SECONDS = 30.0
 TICK_AHEAD = 10_000_000
 """Microseconds by which another worker's clock may be ahead of ours."""
@@ -53,10 +58,11 @@ class Worker:
         self.topics = settings.topics
         self.clock = clock
         pack = load_pack(settings.rules_dir) if settings.rules_dir else default_pack()
-        # States are read anew for each batch, so histories are only met again within one.
-        self.engine = Engine(pack, histories=256)
+        self._watcher = PackWatcher(settings.rules_dir) if settings.rules_dir else None
+        self._posts = load_posts(settings.posts_file) if settings.posts_file else Posts()
+        self.engine = _engine(pack)
         self.metrics = WorkerMetrics(pack, CollectorRegistry())
-        self.intake = Intake(self.topics, settings.load_keys(), self.metrics)
+        self.intake = Intake(self.topics, settings.load_keys(), self.metrics, self._reader(pack))
         self.app = self._make_app()
         self.tickets = self._make_table("tickets", TICKETS_TYPE)
         self.citizens = self._make_table("citizens", CITIZENS_TYPE)
@@ -70,6 +76,9 @@ class Worker:
     def pack(self) -> Pack:
         """Return the rules in force."""
         return self.engine.pack
+
+    def _reader(self, pack: Pack) -> Reader:
+        return Reader(Screener(pack.lexicon) if pack.lexicon.categories else None, self._posts)
 
     def _make_app(self) -> faust.App:
         topics, settings = self.topics, self.settings
@@ -115,6 +124,8 @@ class Worker:
         if self.settings.core_time == "wall":
             app.timer(self.settings.tick_seconds)(self._tick)
         app.timer(1.0)(self._observe)
+        if self._watcher is not None:
+            app.timer(RELOAD_SECONDS)(self._reload)
 
     # -- the agents
 
@@ -198,6 +209,23 @@ class Worker:
         except Exception as error:  # a timer that raises would leave the app half alive
             die(error)
 
+    async def _reload(self) -> None:
+        """Take rules that were changed. A ticket is judged by them from its next event or deadline on."""
+        try:
+            assert self._watcher is not None
+            found = await asyncio.to_thread(self._watcher.changed)
+            if found is None:
+                return
+            self.metrics.reloaded(isinstance(found, Pack))
+            if isinstance(found, Pack):
+                self.intake.reader = self._reader(found)
+                self.engine = _engine(found)
+                for opened in self.ticket_partitions.values():
+                    opened.engine = self.engine
+                log.info("rules taken anew: %s, %d rules", found.name, len(found.rules))
+        except Exception as error:
+            die(error)
+
     async def _observe(self) -> None:
         try:
             states: dict[str, Iterable[_Partition]] = {
@@ -209,6 +237,11 @@ class Worker:
             await self.health.observe()
         except Exception as error:
             die(error)
+
+
+def _engine(pack: Pack) -> Engine:
+    # States are read anew for each batch, so histories are only met again within one.
+    return Engine(pack, histories=256)
 
 
 def _dropping(opened: dict[int, Any]) -> Callable[[int], None]:

@@ -17,9 +17,11 @@ from rules.text.scan import Hit
 
 NEAR = 20
 FAR = 45
+AT_ONCE = 8
+GENERIC = 0.75
 BACK = 90
 """how far before the sentence the one who was spoken of last may stand"""
-_OFFICIAL = frozenset({"official", "collective"})
+_OFFICIAL = frozenset({"official", "generic", "collective"})
 _HELP_REACH = 16
 _BEFORE = 8
 
@@ -37,9 +39,9 @@ PRIVATE = "private"
 
 def agent_of(context: Context, hit: Hit) -> Agent:
     """Return who did what a hit tells of."""
-    inside = context.within("official", hit.start, hit.end) or context.within("collective", hit.start, hit.end)
+    inside = [word for word in context.within("actors", hit.start, hit.end) if word.kind in _OFFICIAL]
     if inside and not _posed(context, inside[0]):
-        return Agent("official", 1.0, _named(context, inside[0]))
+        return Agent("official", _width(inside[0]), _named(context, inside[0]))
     sentence = context.sentence(hit.start)
     actors = context.within("actors", sentence.start, sentence.end)
     before = [word for word in actors if word.end <= hit.start and word.start >= hit.start - FAR]
@@ -47,7 +49,10 @@ def agent_of(context: Context, hit: Hit) -> Agent:
     asked = [word for word in before if word.kind in _OFFICIAL and word not in spoken]
     agent = _nearest_before(context, hit, spoken, sentence)
     if agent is None and hit.kind == "own_actor":
-        agent = Agent("implicit", 0.95, "说法本身指向公职或办理过程")
+        alone = (context.words("private") or context.words("frontline")) and not any(
+            context.words(kind) for kind in _OFFICIAL
+        )
+        agent = Agent("implicit", 0.5 if alone else 0.95, "说法本身指向公职或办理过程")
     agent = agent or _after(context, hit, actors, sentence)
     if agent is None and asked:
         return Agent("asked", 0.0, f"“{context.text[asked[-1].start : asked[-1].end]}”是求助对象、受害人或被冒充者,不是行为人")
@@ -56,6 +61,8 @@ def agent_of(context: Context, hit: Hit) -> Agent:
 
 def role_of(context: Context, word: Word, hit: Hit) -> str | None:
     """Return why an official in the sentence is not the actor: asked, told, victim, posed; None where it may be."""
+    if _speaks(context, word):
+        return "speaker"
     if word.kind not in _OFFICIAL and word.kind != "staff":
         return None
     if _posed(context, word):
@@ -69,17 +76,26 @@ def role_of(context: Context, word: Word, hit: Hit) -> str | None:
         r"(向|跟|找|到|给|去|和|拨打|打|对)[^,。;!?]{0,4}$", context.text[max(0, word.start - 6) : word.start]
     ):
         return "told"
-    if any(word.start - one.end <= 4 for one in context.within("being", max(0, word.start - 10), word.start)):
-        return "speaker"
     if context.any_within("suffering", word.end, word.end + 3) and context.any_within("private", word.end, hit.start):
         return "victim"
     return None
+
+
+def _speaks(context: Context, word: Word) -> bool:
+    """Tell whether the speaker says so of himself: 我是社区干部, 来电人为快餐店店主."""
+    clause = context.clause(word.start)
+    return context.any_within("being", max(clause.start, word.start - 14), word.start)
 
 
 def _posed(context: Context, word: Word) -> bool:
     sentence = context.sentence(word.start)
     posing = context.within("posing", max(sentence.start, word.start - 10), word.start)
     return bool(posing) or context.any_within("fraud", sentence.start, sentence.end)
+
+
+def _width(word: Word) -> float:
+    """Return how far a word says who it was: 有关部门 says little."""
+    return GENERIC if word.kind == "generic" else 1.0
 
 
 def _named(context: Context, word: Word) -> str:
@@ -93,18 +109,18 @@ def _nearest_before(context: Context, hit: Hit, spoken: list[Word], sentence: Sp
     nearest = spoken[-1]
     near = hit.start - nearest.end <= NEAR
     if nearest.kind in _OFFICIAL:
-        return Agent("official", 1.0 if near else 0.85, _named(context, nearest))
+        return Agent("official", (1.0 if near else 0.85) * _width(nearest), _named(context, nearest))
     officials = [word for word in spoken if word.kind in _OFFICIAL]
     if nearest.kind == "staff":
         if officials or context.any_within("offices", sentence.start, sentence.end):
             return Agent("staff", 0.85, f"{_named(context, nearest)}(结合单位名称)")
         return Agent("staff", 0.4, f"“{context.text[nearest.start : nearest.end]}”是否公职不明")
     if officials and (category.counterpart or _of_the_official(context, officials[-1], nearest)):
-        return Agent("official", 0.85, f"{_named(context, officials[-1])}(另有私主体在场)")
+        return Agent("official", 0.85 * _width(officials[-1]), f"{_named(context, officials[-1])}(另有私主体在场)")
     if category.counterpart:
         later = _official_after(context, hit, sentence)
         if later is not None:
-            return Agent("official", 0.85, f"{_named(context, later)}(另有私主体在场)")
+            return Agent("official", 0.85 * _width(later), f"{_named(context, later)}(另有私主体在场)")
     return Agent(PRIVATE, 0.0, f"行为人是“{context.text[nearest.start : nearest.end]}”,不是监察对象")
 
 
@@ -116,9 +132,8 @@ def _of_the_official(context: Context, official: Word, private: Word) -> bool:
 def _official_after(context: Context, hit: Hit, sentence: Span) -> Word | None:
     later = [
         word
-        for kind in ("official", "collective")
-        for word in context.within(kind, hit.end, min(sentence.end, hit.end + NEAR))
-        if role_of(context, word, hit) is None
+        for word in context.within("actors", hit.end, min(sentence.end, hit.end + AT_ONCE))
+        if word.kind in _OFFICIAL and role_of(context, word, hit) is None
     ]
     return min(later, default=None)
 

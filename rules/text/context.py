@@ -54,8 +54,15 @@ class Context:
             if not any(taken[word.start : word.end]):
                 taken[word.start : word.end] = b"\1" * (word.end - word.start)
                 kept.append(word)
+        hidden = bytearray(len(self.text))
         for word in sorted(kept):
             found.setdefault(word.kind, []).append(word)
+            if word.kind == "no_actor":
+                hidden[word.start : word.end] = b"\1" * (word.end - word.start)
+        if any(hidden):
+            for kind, words in found.items():
+                if kind not in ACTORS:
+                    found[kind] = [word for word in words if not all(hidden[word.start : word.end])]
         found["actors"] = sorted(word for word in kept if word.kind != "no_actor")
         return found
 

@@ -13,6 +13,7 @@ class WordsFile(Contract):
     """`words.yaml`: the words that decide what a cue means where it stands."""
 
     official: Annotated[Words, Field(description="A1: posts and bodies whose conduct is supervised")]
+    generic: Annotated[Words, Field(description="A1 too wide to accuse anybody by: 有关部门, 街道")]
     collective: Annotated[Words, Field(description="the body as people call it: 村里, 所里")]
     staff: Annotated[Words, Field(description="A2: official only beside an office: 工作人员, 领导")]
     private: Annotated[Words, Field(description="A3: not supervised: merchants, property managers, neighbours")]
@@ -33,6 +34,9 @@ class WordsFile(Contract):
     hypothetical: Words
     suggestion: Annotated[Words, Field(description="wishes for the future: 建议加强, 希望以后")]
     hearsay: Words
+    doubt: Annotated[Words, Field(description="the speaker asks himself: 是不是, 谁是")]
+    clearing: Annotated[Words, Field(description="the speaker clears somebody or takes something back, anywhere: 更正, 造谣")]
+    media: Annotated[Words, Field(description="the text is about a film, an exhibition, a slogan, anywhere in it")]
     consultation: Words
     praise: Words
     quotation: Words
@@ -74,6 +78,7 @@ class TextSection(Contract):
     own_actor: Annotated[Words, Field(description="cues that only fit an official or the handling of a ticket")] = Field(default_factory=list)
     cues: Words = Field(default_factory=list)
     mild: Annotated[Words, Field(description="cues that do not bear the highest level")] = Field(default_factory=list)
+    broad: Annotated[Words, Field(description="cues that many an ordinary complaint has too: blue by themselves")] = Field(default_factory=list)
     weak: Annotated[Words, Field(description="everyday words: they count only where the second layer agrees")] = Field(default_factory=list)
     hints: Annotated[Words, Field(description="told without its words; never above blue")] = Field(default_factory=list)
     patterns: Annotated[list[NearPattern], Field(description="for what cues cannot say")] = Field(default_factory=list)

@@ -15,6 +15,8 @@ from rules.text.context import Context
 from rules.text.scan import Hit
 
 HEARSAY = 0.6
+DOUBT = 0.6
+CLEARED = 0.5
 NEGATION_REACH = 12
 SHORT_NEGATION_REACH = 3
 """没 and 未 alone deny only what follows at once: 没开会就把山包了 denies the meeting"""
@@ -92,6 +94,24 @@ def hearsay(context: Context, hit: Hit) -> Verdict | None:
     return None
 
 
+def doubt(context: Context, hit: Hit) -> Verdict | None:
+    """Weaken what is only asked: 是不是有保护伞?"""
+    sentence = context.sentence(hit.start)
+    found = context.within("doubt", max(sentence.start, hit.start - HYPOTHESIS_REACH), hit.start)
+    if found or context.text[hit.end : hit.end + 3].startswith(("吗", "嘛?", "呢?", "?")):
+        return Verdict("doubt", DOUBT, "疑问或反问")
+    return None
+
+
+def cleared(context: Context, hit: Hit) -> Verdict | None:
+    """Weaken what a text takes back, clears up, or only retells from a film or a poster, wherever it says so."""
+    for kind, reason in (("clearing", "全文系更正或澄清"), ("media", "全文谈的是影视、展览或宣传品")):
+        found = context.words(kind)
+        if found:
+            return Verdict("cleared", CLEARED, f"{reason}(“{context.text[found[0].start : found[0].end]}”)")
+    return None
+
+
 def actor(context: Context, hit: Hit) -> Verdict | None:
     """Weaken or stop by who did it: the conduct of officials alone is supervised."""
     agent = agent_of(context, hit)
@@ -99,12 +119,14 @@ def actor(context: Context, hit: Hit) -> Verdict | None:
 
 
 Gate = Callable[[Context, Hit], Verdict | None]
-GATES: tuple[Gate, ...] = (boundary, negation, hypothetical, quotation, hearsay, actor)
+GATES: tuple[Gate, ...] = (boundary, negation, hypothetical, quotation, hearsay, doubt, cleared, actor)
 
 
 def asks(context: Context, hit: Hit) -> Verdict | None:
     """Tell whether the text only asks, or thanks: its first sentence or the hit's own does. Told apart, since a request type says it too."""
     sentence = context.sentence(hit.start)
+    if context.text.startswith("咨询"):
+        return Verdict("consultation", 0, "咨询(“咨询”)")
     for kind, reason in (("consultation", "咨询"), ("praise", "表扬")):
         near = context.within(kind, sentence.start, sentence.end) or context.within(kind, *context.opening)
         if near:

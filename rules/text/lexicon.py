@@ -18,8 +18,8 @@ from rules.text.files import TextSection, WordsFile
 from rules.text.normalize import normalize
 from rules.text.phrases import Phrase, PhraseError, expand, parse_phrase
 
-KINDS = ("own_actor", "cues", "mild", "weak", "hints", "innocent")
-ACTORS = ("official", "collective", "staff", "frontline", "private", "no_actor")
+KINDS = ("own_actor", "cues", "mild", "broad", "weak", "hints", "innocent")
+ACTORS = ("official", "generic", "collective", "staff", "frontline", "private", "no_actor")
 PATTERN_WORDS = ("time", "amount", "place", "person", "evidence")
 MAX_REPETITION = 1000
 

@@ -16,7 +16,7 @@ BEFORE, AFTER = 40, 60
 """how far around its words a pattern looks"""
 
 _BREAKS = frozenset("。!?;,:、\n")
-_RANK = {"innocent": 0, "own_actor": 1, "cues": 2, "mild": 2, "pattern": 3, "hints": 4, "weak": 5}
+_RANK = {"innocent": 0, "own_actor": 1, "cues": 2, "mild": 2, "pattern": 3, "broad": 3, "hints": 4, "weak": 5}
 
 Place = tuple[int, int]
 
@@ -75,7 +75,7 @@ def _chained(context: Context, cue: Cue, groups: dict[int, list[Place]]) -> list
             places = (
                 groups[number]
                 if number is not None
-                else [(word.start, word.end) for kind in ("official", "collective") for word in context.words(kind)]
+                else [(word.start, word.end) for kind in ("official", "collective", "generic") for word in context.words(kind)]
             )
             following = [place for place in places if end <= place[0] <= end + GAP]
             if not following:

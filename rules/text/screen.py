@@ -19,13 +19,15 @@ UNIT_FIELDS = frozenset(
 )
 """what units say: never screened (domain: 字段闸)"""
 
-STRENGTH = {"own_actor": 90, "cues": 90, "mild": 85, "pattern": 80, "hints": 40, "weak": 0}
+STRENGTH = {"own_actor": 90, "cues": 90, "mild": 75, "pattern": 60, "broad": 60, "hints": 40, "weak": 0}
 HINTED = 30
 """the confidence of what only the second layer finds: blue"""
 SPECIFICS = (("time", "时间"), ("amount", "金额"), ("place", "地点"), ("person", "人员"), ("evidence", "佐证"))
 AROUND = 60
 """characters around a cue that its specificity is read from, its own sentence besides"""
 QUOTE_MAX = 60
+ASKED = 0.4
+"""what is left of an official's completed act that is told in a question: blue"""
 _SURE = 50
 _ASKS_UNLESS = 2
 """a question that names an official, a completed act and so many specifics is a report"""
@@ -38,14 +40,19 @@ class Screener:
         self.lexicon = lexicon
         self.model = model or default_model()
 
-    def screen(self, text: str, field: str = "content", names: Iterable[str] = ()) -> Screened:
-        """Return what a text says; nothing for a unit's own words. `names` are masked in quotes."""
+    def screen(self, text: str, field: str = "content", names: Iterable[str] = (), before: str = "") -> Screened:
+        """Return what a text says; nothing for a unit's own words. `names` are masked in quotes.
+
+        `before` is what was said before it (a content's title): who is meant may be said there, but no cue of it counts.
+        """
         if field in UNIT_FIELDS or not text or not self.lexicon.categories:
             return Screened()
+        shift = len(before) + 1 if before else 0
+        text = f"{before}\n{text}" if before else text
         plain = normalize(text)
         context = Context(self.lexicon, plain)
-        hits = find_cues(context)
-        hinted, spans = self._hints(plain.text)
+        hits = [hit for hit in find_cues(context) if plain.original(hit.start, hit.end)[0] >= shift]
+        hinted, spans = self._hints(plain.text, plain.text.find("\n") + 1 if before else 0)
         if not hits and not hinted:
             return Screened()
         seen = tuple(self._see(context, text, hit) for hit in hits if hit.kind != "weak")
@@ -61,8 +68,14 @@ class Screener:
         private = tuple(sorted({one.hit.category for one in seen if one.actor == PRIVATE} - findings.keys()))
         return Screened(tuple(findings[name] for name in sorted(findings)), seen, private, hinted)
 
-    def _hints(self, text: str) -> tuple[dict[str, float], dict[str, tuple[int, int]]]:
+    def suspects(self, text: str) -> bool:
+        """Return whether the second layer finds anything in a plain text."""
         found, spans = probabilities(self.model, text)
+        return bool(spans) and bool((found >= self.model.thresholds).any())
+
+    def _hints(self, text: str, first: int) -> tuple[dict[str, float], dict[str, tuple[int, int]]]:
+        found, windows = probabilities(self.model, text[first:])
+        spans = [(start + first, end + first) for start, end in windows]
         if not spans:
             return {}, {}
         best = found.argmax(axis=0)
@@ -92,8 +105,10 @@ class Screener:
         specifics = specificity(context, hit.start, hit.end) if confidence else ()
         accuses = bool(confidence) and _accuses(context, hit, actor, len(specifics))
         if confidence and not accuses and (question := asks(context, hit)) is not None:
+            told = question.gate == "consultation" and actor in ("official", "implicit") and confidence >= _SURE
+            question = question._replace(factor=ASKED if told and _completed(context, hit) else 0)
             verdicts.append(question)
-            confidence = 0
+            confidence *= question.factor
         start, end = context.plain.original(hit.start, hit.end)
         return Seen(
             hit,
@@ -111,7 +126,7 @@ class Screener:
         self, context: Context, name: str, span: tuple[int, int], weak: set[str], text: str, names: tuple[str, ...]
     ) -> Finding | None:
         """Return what the second layer alone finds, unless only somebody private stands in the window."""
-        official = any(context.any_within(kind, *span) for kind in ("official", "collective", "staff"))
+        official = any(context.any_within(kind, *span) for kind in ("official", "generic", "collective", "staff"))
         if not official and (context.any_within("private", *span) or context.any_within("frontline", *span)):
             return None
         hit = Hit(span[0], span[1], name, "hints", "model")
@@ -139,10 +154,13 @@ def _severe(context: Context, hit: Hit) -> bool:
     return bool(pattern.search(context.text[max(0, hit.start - AROUND) : hit.end + AROUND]))
 
 
-def _accuses(context: Context, hit: Hit, actor: str, specifics: int) -> bool:
+def _completed(context: Context, hit: Hit) -> bool:
     sentence = context.sentence(hit.start)
-    done = context.any_within("completed", max(sentence.start, hit.start - 20), min(sentence.end, hit.end + 20))
-    return actor in ("official", "implicit", "staff") and done and specifics >= _ASKS_UNLESS
+    return context.any_within("completed", max(sentence.start, hit.start - 20), min(sentence.end, hit.end + 20))
+
+
+def _accuses(context: Context, hit: Hit, actor: str, specifics: int) -> bool:
+    return actor in ("official", "implicit", "staff") and specifics >= _ASKS_UNLESS and _completed(context, hit)
 
 
 def _by_category(context: Context, seen: tuple[Seen, ...], text: str, names: tuple[str, ...]) -> dict[str, Finding]:
