@@ -19,6 +19,8 @@ NEAR = 20
 FAR = 45
 AT_ONCE = 8
 GENERIC = 0.75
+UNCLEAR = 0.35
+HARMING = frozenset({"C05", "C07", "X1"})
 BACK = 90
 """how far before the sentence the one who was spoken of last may stand"""
 _OFFICIAL = frozenset({"official", "generic", "collective"})
@@ -42,6 +44,9 @@ def agent_of(context: Context, hit: Hit) -> Agent:
     inside = [word for word in context.within("actors", hit.start, hit.end) if word.kind in _OFFICIAL]
     if inside and not _posed(context, inside[0]):
         return Agent("official", _width(inside[0]), _named(context, inside[0]))
+    harmed = _harmed(context, hit)
+    if harmed is not None:
+        return Agent("victim", 0.0, f"“{context.text[harmed.start : harmed.end]}”是受害人,不是行为人")
     sentence = context.sentence(hit.start)
     actors = context.within("actors", sentence.start, sentence.end)
     before = [word for word in actors if word.end <= hit.start and word.start >= hit.start - FAR]
@@ -57,6 +62,14 @@ def agent_of(context: Context, hit: Hit) -> Agent:
     if agent is None and asked:
         return Agent("asked", 0.0, f"“{context.text[asked[-1].start : asked[-1].end]}”是求助对象、受害人或被冒充者,不是行为人")
     return agent or _spoken_of_earlier(context, hit, sentence) or _unknown(context)
+
+
+def _harmed(context: Context, hit: Hit) -> Word | None:
+    """Return the official at once after words of violence: 殴打民警, 打击报复执法人员."""
+    if hit.category not in HARMING:
+        return None
+    at_once = [word for word in context.within("actors", hit.end, hit.end + 8) if word.start == hit.end]
+    return next((word for word in at_once if word.kind in _OFFICIAL), None)
 
 
 def role_of(context: Context, word: Word, hit: Hit) -> str | None:
@@ -121,7 +134,10 @@ def _nearest_before(context: Context, hit: Hit, spoken: list[Word], sentence: Sp
         later = _official_after(context, hit, sentence)
         if later is not None:
             return Agent("official", 0.85 * _width(later), f"{_named(context, later)}(另有私主体在场)")
-    return Agent(PRIVATE, 0.0, f"行为人是“{context.text[nearest.start : nearest.end]}”,不是监察对象")
+    name = context.text[nearest.start : nearest.end]
+    if any(word.kind in ("official", "collective") for word in spoken):
+        return Agent("unclear", UNCLEAR, f"最近的是“{name}”,同句另有公职主体,行为人不明")
+    return Agent(PRIVATE, 0.0, f"行为人是“{name}”,不是监察对象")
 
 
 def _of_the_official(context: Context, official: Word, private: Word) -> bool:
@@ -149,8 +165,6 @@ def _after(context: Context, hit: Hit, actors: list[Word], sentence: Span) -> Ag
     if first.kind in _OFFICIAL:
         if "的" in between and not set(between) & set(",:、"):
             return Agent("official", 0.9, _named(context, first))
-        if not between and hit.category in ("C05", "C07", "X1"):
-            return Agent("victim", 0.0, f"“{name}”是受害人,不是行为人")
         if role_of(context, first, hit) is not None:
             return None
         return Agent("official", 0.5, f"{_named(context, first)}(在说法之后)")

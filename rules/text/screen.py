@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from rules.masking import mask, mask_place
 from rules.text.actors import PRIVATE, agent_of
@@ -22,6 +23,12 @@ UNIT_FIELDS = frozenset(
 STRENGTH = {"own_actor": 90, "cues": 90, "mild": 75, "pattern": 60, "broad": 60, "hints": 40, "weak": 0}
 HINTED = 30
 """the confidence of what only the second layer finds: blue"""
+FAINT = 45
+"""a cue below this, one of unclear actor or doubtful, counts only where the second layer agrees"""
+SHORT = 200
+"""in a text of at most so many characters an official anywhere in it is the one meant"""
+AGREES = 0.3
+"""the share of its threshold from which the second layer agrees with a faint cue or an everyday word"""
 SPECIFICS = (("time", "时间"), ("amount", "金额"), ("place", "地点"), ("person", "人员"), ("evidence", "佐证"))
 AROUND = 60
 """characters around a cue that its specificity is read from, its own sentence besides"""
@@ -31,6 +38,15 @@ ASKED = 0.4
 _SURE = 50
 _ASKS_UNLESS = 2
 """a question that names an official, a completed act and so many specifics is a report"""
+
+
+class Likely(NamedTuple):
+    """What the second layer says of a category."""
+
+    probability: float
+    share: float
+    """of the threshold from which it speaks alone"""
+    span: tuple[int, int]
 
 
 class Screener:
@@ -52,41 +68,46 @@ class Screener:
         plain = normalize(text)
         context = Context(self.lexicon, plain)
         hits = [hit for hit in find_cues(context) if plain.original(hit.start, hit.end)[0] >= shift]
-        hinted, spans = self._hints(plain.text, plain.text.find("\n") + 1 if before else 0)
-        if not hits and not hinted:
+        likely = self._likely(plain.text, plain.text.find("\n") + 1 if before else 0)
+        hints = {name: one.probability for name, one in likely.items() if one.share >= 1}
+        if not hits and not hints:
             return Screened()
         seen = tuple(self._see(context, text, hit) for hit in hits if hit.kind != "weak")
         weak = {hit.category for hit in hits if hit.kind == "weak"}
         findings = _by_category(context, seen, text, tuple(names))
-        likely = {name: (probability, spans[name]) for name, probability in hinted.items()}
-        for name, (probability, span) in likely.items():
+        for name, one in likely.items():
             found = findings.get(name)
-            if found is None or found.confidence < HINTED:
-                hint = self._hint(context, name, span, weak, text, tuple(names))
+            if found is not None and found.confidence < FAINT and one.share < AGREES:
+                del findings[name]
+            elif (found is None or found.confidence < HINTED) and (
+                one.share >= 1 or (name in weak and one.share >= AGREES)
+            ):
+                hint = self._hint(context, name, one.span, text, tuple(names))
                 if hint is not None:
                     findings[name] = hint
         private = tuple(sorted({one.hit.category for one in seen if one.actor == PRIVATE} - findings.keys()))
-        return Screened(tuple(findings[name] for name in sorted(findings)), seen, private, hinted)
+        return Screened(tuple(findings[name] for name in sorted(findings)), seen, private, hints)
+
+    def _likely(self, text: str, first: int) -> dict[str, Likely]:
+        """Return for each category the window that tells of it most."""
+        found, windows = probabilities(self.model, text[first:])
+        if not windows:
+            return {}
+        best = found.argmax(axis=0)
+        shares = found.max(axis=0) / self.model.thresholds
+        return {
+            name: Likely(
+                float(found[best[column], column]),
+                float(shares[column]),
+                (windows[best[column]][0] + first, windows[best[column]][1] + first),
+            )
+            for column, name in enumerate(self.model.categories)
+        }
 
     def suspects(self, text: str) -> bool:
         """Return whether the second layer finds anything in a plain text."""
         found, spans = probabilities(self.model, text)
         return bool(spans) and bool((found >= self.model.thresholds).any())
-
-    def _hints(self, text: str, first: int) -> tuple[dict[str, float], dict[str, tuple[int, int]]]:
-        found, windows = probabilities(self.model, text[first:])
-        spans = [(start + first, end + first) for start, end in windows]
-        if not spans:
-            return {}, {}
-        best = found.argmax(axis=0)
-        hints: dict[str, float] = {}
-        where: dict[str, tuple[int, int]] = {}
-        for column, name in enumerate(self.model.categories):
-            probability = float(found[best[column], column])
-            if probability >= self.model.thresholds[column]:
-                hints[name] = probability
-                where[name] = spans[best[column]]
-        return hints, where
 
     def _see(self, context: Context, text: str, hit: Hit) -> Seen:
         verdicts: list[Verdict] = []
@@ -105,7 +126,7 @@ class Screener:
         specifics = specificity(context, hit.start, hit.end) if confidence else ()
         accuses = bool(confidence) and _accuses(context, hit, actor, len(specifics))
         if confidence and not accuses and (question := asks(context, hit)) is not None:
-            told = question.gate == "consultation" and actor in ("official", "implicit") and confidence >= _SURE
+            told = question.gate == "consultation" and actor in ("official", "implicit", "staff", "unclear")
             question = question._replace(factor=ASKED if told and _completed(context, hit) else 0)
             verdicts.append(question)
             confidence *= question.factor
@@ -123,17 +144,19 @@ class Screener:
         )
 
     def _hint(
-        self, context: Context, name: str, span: tuple[int, int], weak: set[str], text: str, names: tuple[str, ...]
+        self, context: Context, name: str, span: tuple[int, int], text: str, names: tuple[str, ...]
     ) -> Finding | None:
         """Return what the second layer alone finds, unless only somebody private stands in the window."""
-        official = any(context.any_within(kind, *span) for kind in ("official", "generic", "collective", "staff"))
+        near = span if len(context.text) > SHORT else (0, len(context.text))
+        official = any(context.any_within(kind, *near) for kind in ("official", "generic", "collective", "staff"))
         if not official and (context.any_within("private", *span) or context.any_within("frontline", *span)):
             return None
         hit = Hit(span[0], span[1], name, "hints", "model")
         specifics = specificity(context, *span)
         actor = "official" if official else "unknown"
         accuses = _accuses(context, hit, actor, len(specifics))
-        if not accuses and asks(context, hit) is not None:
+        question = None if accuses else asks(context, hit)
+        if question is not None and not (question.gate == "consultation" and official and _completed(context, hit)):
             return None
         quote = masked_piece(text, context.plain, span, names)
         return Finding(name, HINTED, len(specifics), False, actor, "euphemism", accuses, quote, "、".join(specifics))
@@ -156,7 +179,9 @@ def _severe(context: Context, hit: Hit) -> bool:
 
 def _completed(context: Context, hit: Hit) -> bool:
     sentence = context.sentence(hit.start)
-    return context.any_within("completed", max(sentence.start, hit.start - 20), min(sentence.end, hit.end + 20))
+    first, last = max(sentence.start, hit.start - AROUND), min(sentence.end, hit.end + AROUND)
+    dated = context.lexicon.details.get("time")
+    return context.any_within("completed", first, last) or bool(dated and dated.search(context.text[first:last]))
 
 
 def _accuses(context: Context, hit: Hit, actor: str, specifics: int) -> bool:
