@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from functools import cached_property
 from typing import NamedTuple
 
 from rules.text.lexicon import ACTORS, Lexicon
 from rules.text.normalize import Plain
 
-MAX_WORDS = 4_000
+MAX_WORDS = 2_000
+"""of one sentence"""
+_ACTORS = frozenset(ACTORS)
+_RANK = {name: rank for rank, name in enumerate(ACTORS)}
 _SENTENCE_END = re.compile(r"[。!?;\n…]")
 _CLAUSE_END = re.compile(r"[。!?;\n…,:、]")
 
@@ -37,45 +40,63 @@ class Context:
         self.lexicon = lexicon
         self.plain = plain
         self.text = plain.text
+        self._sentences: dict[int, dict[str, list[Word]]] = {}
+        self._everywhere: dict[str, list[Word]] = {}
 
-    @cached_property
-    def _found(self) -> dict[str, list[Word]]:
-        """Return the words by list; of actors that overlap, the longest alone: 小区里 is no 区里."""
+    def _read(self, index: int) -> dict[str, list[Word]]:
+        """Return the words of one sentence by list; of actors that overlap, the longest alone: 小区里 is no 区里."""
+        known = self._sentences.get(index)
+        if known is not None:
+            return known
+        ends = self._sentence_ends
+        start = ends[index - 1] if index else 0
+        end = ends[index] if index < len(ends) else len(self.text)
         found: dict[str, list[Word]] = {}
         actors: list[Word] = []
-        for last, (length, names) in self.lexicon.words.iter(self.text):
+        for number, (first, last, names) in enumerate(self.lexicon.words.iter(self.text[start:end])):
+            if number >= MAX_WORDS:
+                break
             for name in names:
-                word = Word(last + 1 - length, last + 1, name)
-                (actors if name in ACTORS else found.setdefault(name, [])).append(word)
-        actors.sort(key=lambda word: (word.start - word.end, word.start, ACTORS.index(word.kind)))
-        taken = bytearray(len(self.text))
-        kept = []
-        for word in actors[:MAX_WORDS]:
-            if not any(taken[word.start : word.end]):
-                taken[word.start : word.end] = b"\1" * (word.end - word.start)
-                kept.append(word)
-        hidden = bytearray(len(self.text))
-        for word in sorted(kept):
-            found.setdefault(word.kind, []).append(word)
-            if word.kind == "no_actor":
-                hidden[word.start : word.end] = b"\1" * (word.end - word.start)
-        if any(hidden):
-            for kind, words in found.items():
-                if kind not in ACTORS:
-                    found[kind] = [word for word in words if not all(hidden[word.start : word.end])]
-        found["actors"] = sorted(word for word in kept if word.kind != "no_actor")
+                word = Word(start + first, start + last, name)
+                if name in _ACTORS:
+                    actors.append(word)
+                else:
+                    found.setdefault(name, []).append(word)
+        _settle(found, actors, start, end)
+        self._sentences[index] = found
         return found
 
     def words(self, kind: str) -> list[Word]:
-        """Return the words of a list, in their order; `actors` are all actors together."""
-        return self._found.get(kind, [])
+        """Return the words of a list in the whole text, in their order; `actors` are all actors together."""
+        known = self._everywhere.get(kind)
+        if known is None:
+            known = self._everywhere[kind] = self.within(kind, 0, len(self.text))
+        return known
 
     def within(self, kind: str, start: int, end: int) -> list[Word]:
         """Return the words of a list that lie in a span."""
-        words = self.words(kind)
-        first = bisect_left(words, (start,))
-        last = bisect_right(words, (end,))
-        return [word for word in words[first:last] if word.end <= end]
+        if start >= end:
+            return []
+        ends = self._sentence_ends
+        first, last = bisect_right(ends, start), bisect_right(ends, end - 1)
+        if first == last:
+            there = self._read(first).get(kind)
+            return [word for word in there if word.start >= start and word.end <= end] if there else []
+        return [
+            word
+            for index in range(first, last + 1)
+            for word in self._read(index).get(kind, ())
+            if word.start >= start and word.end <= end
+        ]
+
+    @cached_property
+    def whole(self) -> dict[str, Word]:
+        """Return of the lists that count wherever they stand the first word in the text."""
+        found: dict[str, Word] = {}
+        for start, end, names in self.lexicon.whole.iter(self.text):
+            for name in names:
+                found.setdefault(name, Word(start, end, name))
+        return found
 
     def any_within(self, kind: str, start: int, end: int) -> bool:
         """Tell whether a word of a list lies in a span."""
@@ -105,3 +126,26 @@ class Context:
     def opening(self) -> Span:
         """Return the first sentence."""
         return self.sentence(0)
+
+
+def _settle(found: dict[str, list[Word]], actors: list[Word], start: int, end: int) -> None:
+    """Keep of actors that overlap the longest, and drop what stands inside a word that means another thing."""
+    if not actors:
+        return
+    actors.sort(key=lambda word: (word.start - word.end, word.start, _RANK[word.kind]))
+    taken, hidden = bytearray(end - start), False
+    kept: list[Word] = []
+    for word in actors:
+        first, last = word.start - start, word.end - start
+        if not (taken[first] or taken[last - 1] or any(taken[first:last])):
+            mark = 2 if word.kind == "no_actor" else 1
+            taken[first:last] = bytes([mark]) * (last - first)
+            hidden = hidden or mark == 2
+            kept.append(word)
+    kept.sort()
+    if hidden:
+        for kind, words in found.items():
+            found[kind] = [word for word in words if not all(one == 2 for one in taken[word.start - start : word.end - start])]
+    for word in kept:
+        found.setdefault(word.kind, []).append(word)
+    found["actors"] = [word for word in kept if word.kind != "no_actor"]

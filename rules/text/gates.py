@@ -106,9 +106,9 @@ def doubt(context: Context, hit: Hit) -> Verdict | None:
 def cleared(context: Context, hit: Hit) -> Verdict | None:
     """Weaken what a text takes back, clears up, or only retells from a film or a poster, wherever it says so."""
     for kind, reason in (("clearing", "全文系更正或澄清"), ("media", "全文谈的是影视、展览或宣传品")):
-        found = context.words(kind)
-        if found:
-            return Verdict("cleared", CLEARED, f"{reason}(“{context.text[found[0].start : found[0].end]}”)")
+        word = context.whole.get(kind)
+        if word is not None:
+            return Verdict("cleared", CLEARED, f"{reason}(“{context.text[word.start : word.end]}”)")
     return None
 
 

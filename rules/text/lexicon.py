@@ -6,11 +6,11 @@ words around it. Both are Aho-Corasick automata, so their time grows with the te
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import ahocorasick
+import ahocorasick_rs
 import re2
 
 from models.strict_yaml import ConfigFileError, Document
@@ -20,22 +20,41 @@ from rules.text.phrases import Phrase, PhraseError, expand, parse_phrase
 
 KINDS = ("own_actor", "cues", "mild", "broad", "weak", "hints", "innocent")
 ACTORS = ("official", "generic", "collective", "staff", "frontline", "private", "no_actor")
+WHOLE = ("clearing", "media")
 PATTERN_WORDS = ("time", "amount", "place", "person", "evidence")
-MAX_REPETITION = 1000
-
 _LISTS = frozenset({"official", "private", "staff"})
 
 
 @dataclass(frozen=True, slots=True)
+class Finder:
+    """Finds words in a text, all in one pass; each word carries a value."""
+
+    automaton: Any
+    values: tuple[Any, ...]
+
+    def iter(self, text: str) -> Iterator[tuple[int, int, Any]]:
+        """Yield each word's start, end and value, overlapping ones too."""
+        values = self.values
+        for index, start, end in self.automaton.find_matches_as_indexes(text, overlapping=True):
+            yield start, end, values[index]
+
+
+def _automaton(values: Mapping[str, Any]) -> Finder:
+    return Finder(ahocorasick_rs.AhoCorasick(list(values), store_patterns=False), tuple(values.values()))
+
+
+@dataclass(frozen=True, slots=True)
 class Cue:
-    """One cue of one category. `groups` are its parts: indexes of literal groups, or None for a list of words.yaml."""
+    """One cue of one category. Its parts are alternatives, or None for the officials of words.yaml; it is looked for from its `anchor`,
+    the part that is least often met by chance."""
 
     category: str
     kind: str
     source: str
-    groups: tuple[int | None, ...]
+    parts: tuple[tuple[str, ...] | None, ...]
+    anchor: int
     pattern: Any = None
-    """of a pattern: what must be found around the words of its one group"""
+    """of a pattern: what must be found around its words"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +73,19 @@ class Lexicon:
 
     categories: dict[str, Category] = field(default_factory=dict)
     cues: list[Cue] = field(default_factory=list)
-    openers: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    """literal group → the cues that it begins"""
-    literals: Any = None
-    """automaton: literal → (length, its groups)"""
-    words: Any = None
-    """automaton: word → (length, the lists it stands in)"""
-    details: dict[str, Any] = field(default_factory=dict)
-    """RE2 patterns by list: time, amount, place, person, evidence"""
+    anchors: Finder = field(default_factory=lambda: _automaton({}))
+    """literal → the plain cues that it is, the other cues that it anchors"""
+    words: Finder = field(default_factory=lambda: _automaton({}))
+    """word → the lists it stands in; read sentence by sentence"""
+    whole: Finder = field(default_factory=lambda: _automaton({}))
+    """the same, of the words that count wherever they stand in a text"""
+    specifics: Any = None
+    """RE2 set: time, amount, place, person, evidence, in this order"""
     boundary_characters: frozenset[str] = frozenset()
 
-    def without_text(self) -> bool:
-        """Return whether the pack screens nothing."""
-        return not self.categories
+    def specifics_in(self, text: str) -> tuple[int, ...]:
+        """Return which of time, amount, place, person and evidence (0–4) a text names."""
+        return tuple(self.specifics.Match(text) or ())
 
 
 class LexiconBuilder:
@@ -74,7 +93,6 @@ class LexiconBuilder:
 
     def __init__(self, words: WordsFile, document: Document) -> None:
         self._lexicon = Lexicon()
-        self._groups: dict[tuple[str, ...], int] = {}
         self._variants = {
             normalize(standard).text: tuple(normalize(other).text for other in others)
             for standard, others in words.variants.items()
@@ -86,13 +104,13 @@ class LexiconBuilder:
         for kind in KINDS:
             for index, source in enumerate(getattr(section, kind)):
                 phrase = self._phrase(source, document, ("text", kind, index))
-                self._lexicon.cues.append(Cue(rule_id, kind, source, self._grouped(phrase)))
+                self._lexicon.cues.append(self._cue(rule_id, kind, source, phrase))
         for index, entry in enumerate(section.patterns):
             near = self._phrase(entry.near, document, ("text", "patterns", index, "near"))
             if len(near.parts) != 1:
                 raise document.error(("text", "patterns", index, "near"), "takes words, without gaps")
             pattern = _pattern(entry.re, document, ("text", "patterns", index, "re"))
-            self._lexicon.cues.append(Cue(rule_id, "pattern", entry.re, self._grouped(near), pattern))
+            self._lexicon.cues.append(self._cue(rule_id, "pattern", entry.re, near, pattern))
         severe = _any_of(section.severe, document, ("text", "severe"))
         self._lexicon.categories[rule_id] = Category(rule_id, title, section.counterpart, severe)
 
@@ -105,59 +123,62 @@ class LexiconBuilder:
     def build(self) -> Lexicon:
         """Return the compiled lexicon."""
         lexicon = self._lexicon
-        openers: dict[int, list[int]] = {}
-        for index, cue in enumerate(lexicon.cues):
-            first = cue.groups[0]
-            assert first is not None  # a cue begins with words
-            openers.setdefault(first, []).append(index)
-        lexicon.openers = {group: tuple(indexes) for group, indexes in openers.items()}
-        by_literal: dict[str, list[int]] = {}
-        for literals, group in self._groups.items():
-            for literal in literals:
-                by_literal.setdefault(literal, []).append(group)
-        lexicon.literals = _automaton({literal: (len(literal), tuple(groups)) for literal, groups in by_literal.items()})
+        anchored: dict[str, tuple[list[Cue], list[Cue]]] = {}
+        for cue in lexicon.cues:
+            for literal in cue.parts[cue.anchor] or ():
+                plain, chained = anchored.setdefault(literal, ([], []))
+                (plain if len(cue.parts) == 1 and cue.pattern is None else chained).append(cue)
+        lexicon.anchors = _automaton(
+            {literal: (tuple(plain), tuple(chained)) for literal, (plain, chained) in anchored.items()}
+        )
         lexicon.boundary_characters = frozenset(
-            end for literal in by_literal if len(literal) <= 3 for end in (literal[0], literal[-1])
+            end for literal in anchored if len(literal) <= 3 for end in (literal[0], literal[-1])
         )
         return lexicon
 
-    def _grouped(self, phrase: Phrase) -> tuple[int | None, ...]:
-        groups: list[int | None] = []
-        for words, name in zip(phrase.parts, phrase.lists, strict=True):
-            if name is not None:
-                groups.append(None)
-                continue
-            literals = tuple(sorted(expand(words, self._variants)))
-            groups.append(self._groups.setdefault(literals, len(self._groups)))
-        return tuple(groups)
+    def _cue(self, rule_id: str, kind: str, source: str, phrase: Phrase, pattern: Any = None) -> Cue:
+        parts = tuple(
+            None if name is not None else expand(words, self._variants)
+            for words, name in zip(phrase.parts, phrase.lists, strict=True)
+        )
+        lengths = [min(map(len, part)) if part else 0 for part in parts]
+        return Cue(rule_id, kind, source, parts, lengths.index(max(lengths)), pattern)
 
     def _take_words(self, words: WordsFile, document: Document) -> None:
         lists: dict[str, list[str]] = {}
+        whole: dict[str, list[str]] = {}
         for name in WordsFile.model_fields:
-            if name in PATTERN_WORDS:
-                self._lexicon.details[name] = _any_of(getattr(words, name), document, (name,))
-            elif name != "variants":
-                for word in getattr(words, name):
-                    for form in expand((normalize(word).text,), self._variants):
-                        if form:
-                            lists.setdefault(form, []).append(name)
-        self._lexicon.words = _automaton({word: (len(word), tuple(names)) for word, names in lists.items()})
+            if name in PATTERN_WORDS or name == "variants":
+                continue
+            into = whole if name in WHOLE else lists
+            for word in getattr(words, name):
+                for form in expand((normalize(word).text,), self._variants):
+                    if form:
+                        into.setdefault(form, []).append(name)
+        self._lexicon.words = _automaton({word: tuple(names) for word, names in lists.items()})
+        self._lexicon.whole = _automaton({word: tuple(names) for word, names in whole.items()})
+        self._lexicon.specifics = _set_of(words, document)
 
 
-def _automaton(values: Mapping[str, Any]) -> Any:
-    automaton = ahocorasick.Automaton()
-    for word, value in values.items():
-        automaton.add_word(word, value)
-    automaton.make_automaton()
-    return automaton
+def _set_of(words: WordsFile, document: Document) -> Any:
+    found = re2.Set.SearchSet(_options())
+    for name in PATTERN_WORDS:
+        checked = _any_of(getattr(words, name), document, (name,))
+        found.Add(checked.pattern if checked is not None else r"[^\x00-\x{10FFFF}]")
+    found.Compile()
+    return found
+
+
+def _options() -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 16 << 20
+    return options
 
 
 def _pattern(source: str, document: Document, path: tuple[str | int, ...]) -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 8 << 20
     try:
-        return re2.compile(source, options)
+        return re2.compile(source, _options())
     except re2.error as error:
         told = error.args[0] if error.args else "is no pattern"
         told = told.decode(errors="replace") if isinstance(told, bytes) else str(told)

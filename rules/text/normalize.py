@@ -46,16 +46,8 @@ def normalize(text: str) -> Plain:
     """Return the plain form of at most `MAX_CHARACTERS` of the text."""
     text = text[:MAX_CHARACTERS]
     table, changing, uneven = _table(), _changing(), _uneven()
-    # Most texts need no more than their punctuation made plain, one for one; the table costs ten times as much.
-    quick = text.lower()
-    for wide, narrow in _PUNCTUATION:
-        if wide in quick:
-            quick = quick.replace(wide, narrow)
-    if not (_BLANKS.search(text) or _RUN.search(text) or "\n\n" in text):
-        if not changing.search(quick):
-            return Plain(quick)
-        if not uneven.search(text):
-            return Plain(text.translate(table))
+    if not (_BLANKS.search(text) or _RUN.search(text) or "\n\n" in text or uneven.search(text)):
+        return Plain(_each(text, table, changing))
     pieces: list[str] = []
     marks: list[tuple[int, int]] = []
     done = written = 0
@@ -64,7 +56,7 @@ def normalize(text: str) -> Plain:
             continue
         if start > done:
             marks.append((written, done))
-            pieces.append(text[done:start].translate(table))
+            pieces.append(_each(text[done:start], table, changing))
             written += start - done
         for part in instead:  # every character that comes of it points to where it came from
             marks.append((written, start))
@@ -73,8 +65,17 @@ def normalize(text: str) -> Plain:
         done = end
     if done < len(text):
         marks.append((written, done))
-        pieces.append(text[done:].translate(table))
+        pieces.append(_each(text[done:], table, changing))
     return Plain("".join(pieces), tuple(marks))
+
+
+def _each(text: str, table: dict[int, str], changing: re.Pattern[str]) -> str:
+    """Return a text whose characters become one each. Most need no more than their punctuation made plain; the table costs ten times as much."""
+    quick = text.lower()
+    for wide, narrow in _PUNCTUATION:
+        if wide in quick:
+            quick = quick.replace(wide, narrow)
+    return text.translate(table) if changing.search(quick) else quick
 
 
 def _changes(text: str, table: dict[int, str], uneven: re.Pattern[str]) -> list[tuple[int, int, str]]:
@@ -96,6 +97,8 @@ def _table() -> dict[int, str]:
     simplified = _simplified()
     for code in (*range(0x00A0, 0x3400), *range(0xF900, 0xFB00), *range(0xFE00, 0x10000), *range(0x1D400, 0x1D800)):
         character = chr(code)
+        if character == "…":
+            continue
         if unicodedata.category(character) in ("Cf", "Mn", "Me", "Cc", "Cs", "Co"):
             table[code] = ""
             continue

@@ -40,7 +40,7 @@ class Seen:
     words: str
     verdicts: tuple[Verdict, ...]
     confidence: int
-    specificity: int
+    specifics: tuple[str, ...]
     severe: bool
     actor: str
     accuses: bool

@@ -11,14 +11,14 @@ from rules.text.phrases import GAP
 MAX_HITS = 200
 """hits looked at in one text; what a text of thousands of cues says is said by the first of them"""
 
-MAX_PATTERN_TRIES = 20
+MAX_FOUND = 4_000
 BEFORE, AFTER = 40, 60
 """how far around its words a pattern looks"""
 
 _BREAKS = frozenset("。!?;,:、\n")
 _RANK = {"innocent": 0, "own_actor": 1, "cues": 2, "mild": 2, "pattern": 3, "broad": 3, "hints": 4, "weak": 5}
 
-Place = tuple[int, int]
+_OFFICIAL = frozenset({"official", "generic", "collective"})
 
 
 class Hit(NamedTuple):
@@ -33,60 +33,85 @@ class Hit(NamedTuple):
 
 def find_cues(context: Context) -> list[Hit]:
     """Return the cues in the text, each category's longest where they overlap, in the order of their places."""
-    lexicon, text = context.lexicon, context.text
-    groups: dict[int, list[Place]] = {}
-    for last, (length, numbers) in lexicon.literals.iter(text):
-        place = (last + 1 - length, last + 1)
-        for number in numbers:
-            known = groups.get(number)
-            if known is None:
-                groups[number] = [place]
-            elif len(known) < MAX_HITS:
-                known.append(place)
+    text = context.text
     found: list[Hit] = []
-    for opener in groups.keys() & lexicon.openers.keys():
-        for index in lexicon.openers[opener]:
-            cue = lexicon.cues[index]
-            if cue.pattern is not None:
-                found += _around(text, cue, groups[opener])
-            elif len(cue.groups) == 1:
-                found += [Hit(start, end, cue.category, cue.kind, cue.source) for start, end in groups[opener]]
-            elif all(number is None or number in groups for number in cue.groups):
-                found += _chained(context, cue, groups)
+    there: dict[tuple[str, ...], bool] = {}
+    for start, end, (plain, chained) in context.lexicon.anchors.iter(text):
+        for cue in plain:
+            found.append(Hit(start, end, cue.category, cue.kind, cue.source))
+        for cue in chained:
+            if not _all_there(text, cue, there):
+                continue
+            hit = _around(text, cue, start, end) if cue.pattern is not None else _chained(context, cue, start, end)
+            if hit is not None:
+                found.append(hit)
+        if len(found) > MAX_FOUND:
+            break
     return _longest(found) if found else found
 
 
-def _around(text: str, cue: Cue, places: list[Place]) -> list[Hit]:
+def _all_there(text: str, cue: Cue, there: dict[tuple[str, ...], bool]) -> bool:
+    """Tell whether every part stands anywhere in the text: most don't, and need not be looked for near the anchor."""
+    for part in cue.parts:
+        if part is None:
+            continue
+        known = there.get(part)
+        if known is None:
+            known = there[part] = any(word in text for word in part)
+        if not known:
+            return False
+    return True
+
+
+def _around(text: str, cue: Cue, start: int, end: int) -> Hit | None:
     """Return what a pattern finds around its words."""
-    hits = []
-    for start, end in places[:MAX_PATTERN_TRIES]:
-        first = max(0, start - BEFORE)
-        match = cue.pattern.search(text[first : end + AFTER])
-        if match is not None:
-            hits.append(Hit(first + match.start(), first + match.end(), cue.category, cue.kind, cue.source))
-    return hits
+    first = max(0, start - BEFORE)
+    match = cue.pattern.search(text[first : end + AFTER])
+    return Hit(first + match.start(), first + match.end(), cue.category, cue.kind, cue.source) if match else None
 
 
-def _chained(context: Context, cue: Cue, groups: dict[int, list[Place]]) -> list[Hit]:
-    """Return where a cue's parts follow each other, no gap being longer than `GAP` or crossing punctuation."""
-    hits = []
-    for start, end in groups[cue.groups[0]]:  # type: ignore[index]  # a cue begins with words
-        for number in cue.groups[1:]:
-            places = (
-                groups[number]
-                if number is not None
-                else [(word.start, word.end) for kind in ("official", "collective", "generic") for word in context.words(kind)]
-            )
-            following = [place for place in places if end <= place[0] <= end + GAP]
-            if not following:
-                break
-            nearest = min(following, key=lambda place: (place[0], -place[1]))
-            if not _BREAKS.isdisjoint(context.text[end : nearest[0]]):
-                break
-            end = nearest[1]
-        else:
-            hits.append(Hit(start, end, cue.category, cue.kind, cue.source))
-    return hits
+def _chained(context: Context, cue: Cue, start: int, end: int) -> Hit | None:
+    """Return a cue whose parts follow each other around its anchor, no gap being longer than `GAP` or crossing punctuation."""
+    text, parts, anchor = context.text, cue.parts, cue.anchor
+    for part in reversed(parts[:anchor]):
+        found = _before(text, part or (), start)
+        if found is None:
+            return None
+        start = found
+    for part in parts[anchor + 1 :]:
+        found = _after(text, part, end) if part is not None else _official_after(context, end)
+        if found is None:
+            return None
+        end = found
+    return Hit(start, end, cue.category, cue.kind, cue.source)
+
+
+def _before(text: str, part: tuple[str, ...], start: int) -> int | None:
+    """Return where the nearest of some words begins before a place."""
+    nearest = -1
+    for word in part:
+        nearest = max(nearest, text.rfind(word, max(0, start - GAP - len(word)), start))
+    if nearest < 0:
+        return None
+    return nearest if _BREAKS.isdisjoint(text[nearest:start]) else None
+
+
+def _after(text: str, part: tuple[str, ...], end: int) -> int | None:
+    """Return where the nearest of some words ends after a place."""
+    nearest, length = len(text), 0
+    for word in part:
+        at = text.find(word, end, end + GAP + len(word))
+        if 0 <= at < nearest or (at == nearest and len(word) > length):
+            nearest, length = at, len(word)
+    return nearest + length if length and _BREAKS.isdisjoint(text[end:nearest]) else None
+
+
+def _official_after(context: Context, end: int) -> int | None:
+    """Return where the nearest official ends after a place."""
+    found = [word for word in context.within("actors", end, end + 2 * GAP) if word.kind in _OFFICIAL]
+    if not found or found[0].start > end + GAP or not _BREAKS.isdisjoint(context.text[end : found[0].start]):
+        return None
+    return found[0].end
 
 
 def _longest(found: list[Hit]) -> list[Hit]:

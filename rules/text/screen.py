@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -29,10 +30,15 @@ SHORT = 200
 """in a text of at most so many characters an official anywhere in it is the one meant"""
 AGREES = 0.3
 """the share of its threshold from which the second layer agrees with a faint cue or an everyday word"""
-SPECIFICS = (("time", "时间"), ("amount", "金额"), ("place", "地点"), ("person", "人员"), ("evidence", "佐证"))
+CONSIDERED = 0.1
+"""below this share the second layer thinks a broad cue so unlikely that it is not looked at"""
+SPECIFICS = ("时间", "金额", "地点", "人员", "佐证")
 AROUND = 60
 """characters around a cue that its specificity is read from, its own sentence besides"""
 QUOTE_MAX = 60
+_SENTENCE_MARKS = "。!！?？;；\n"
+_EDGE_START = re.compile(r"^(?:[0-9０-９〇一二三四五六七八九零幺壹贰叁肆伍陆柒捌玖\s\-—–_.·•/()（）*~]+)")
+_EDGE_END = re.compile(r"(?:[0-9０-９〇一二三四五六七八九零幺壹贰叁肆伍陆柒捌玖\s\-—–_.·•/()（）*~]+)$")
 ASKED = 0.4
 """what is left of an official's completed act that is told in a question: blue"""
 _SURE = 50
@@ -72,7 +78,11 @@ class Screener:
         hints = {name: one.probability for name, one in likely.items() if one.share >= 1}
         if not hits and not hints:
             return Screened()
-        seen = tuple(self._see(context, text, hit) for hit in hits if hit.kind != "weak")
+        seen = tuple(
+            self._see(context, text, hit)
+            for hit in hits
+            if hit.kind != "weak" and (hit.kind != "broad" or likely[hit.category].share >= CONSIDERED)
+        )
         weak = {hit.category for hit in hits if hit.kind == "weak"}
         findings = _by_category(context, seen, text, tuple(names))
         for name, one in likely.items():
@@ -137,7 +147,7 @@ class Screener:
             text[start:end],
             tuple(verdicts),
             round(min(confidence, 100)),
-            len(specifics),
+            specifics,
             bool(confidence) and _severe(context, hit),
             actor,
             accuses,
@@ -166,8 +176,7 @@ def specificity(context: Context, start: int, end: int) -> tuple[str, ...]:
     """Return which of time, amount, place, person and evidence stand around a span, in Chinese."""
     sentence = context.sentence(start)
     around = context.text[max(0, min(sentence.start, start - AROUND), start - 2 * AROUND) : max(end + AROUND, min(sentence.end, end + 2 * AROUND))]
-    details = context.lexicon.details
-    return tuple(title for name, title in SPECIFICS if details.get(name) is not None and details[name].search(around))
+    return tuple(SPECIFICS[index] for index in sorted(context.lexicon.specifics_in(around)))
 
 
 def _severe(context: Context, hit: Hit) -> bool:
@@ -180,8 +189,7 @@ def _severe(context: Context, hit: Hit) -> bool:
 def _completed(context: Context, hit: Hit) -> bool:
     sentence = context.sentence(hit.start)
     first, last = max(sentence.start, hit.start - AROUND), min(sentence.end, hit.end + AROUND)
-    dated = context.lexicon.details.get("time")
-    return context.any_within("completed", first, last) or bool(dated and dated.search(context.text[first:last]))
+    return context.any_within("completed", first, last) or 0 in context.lexicon.specifics_in(context.text[first:last])
 
 
 def _accuses(context: Context, hit: Hit, actor: str, specifics: int) -> bool:
@@ -203,38 +211,40 @@ def _by_category(context: Context, seen: tuple[Seen, ...], text: str, names: tup
     findings = {}
     for category, one in best.items():
         hit = one.hit
-        details = specificity(context, hit.start, hit.end)
         findings[category] = Finding(
             category,
             one.confidence,
-            one.specificity,
+            len(one.specifics),
             category in severe,
             one.actor,
             "euphemism" if hit.kind == "hints" else "cue",
             one.accuses,
             masked_piece(text, context.plain, (hit.start, hit.end), names),
-            "、".join(details),
+            "、".join(one.specifics),
         )
     return findings
 
 
 def _weight(one: Seen) -> tuple[int, bool, int, int]:
-    return (one.confidence, one.accuses, one.specificity, -one.hit.start)
+    return (one.confidence, one.accuses, len(one.specifics), -one.hit.start)
 
 
 def masked_piece(text: str, plain: Plain, span: tuple[int, int], names: tuple[str, ...]) -> str:
     """Return the span with a little around it, whole clauses where they are short, identities and fine places masked."""
     start, end = plain.original(*span)
-    first = max(0, start - (QUOTE_MAX - min(end - start, QUOTE_MAX)) // 2)
-    last = min(len(text), first + max(QUOTE_MAX, min(end - start, QUOTE_MAX)))
-    before, after = text[first:start], text[end:last]
-    for mark in "。!！?？;；\n":
-        before = before.rpartition(mark)[2]
-        after = after.partition(mark)[0]
-    piece = before + text[start:end][:QUOTE_MAX] + after
-    whole = mask_place(mask(text, names)) if any(character.isdigit() for character in piece) else None
-    masked = mask_place(mask(piece, names))
-    # A number that the piece cuts in two is masked only in the whole: what does not stand there as it is, is not told.
-    if whole is not None and masked not in whole:
-        masked = "".join("〇" if character.isdigit() else character for character in masked)
-    return " ".join(masked.split())
+    end = min(end, start + QUOTE_MAX)
+    room = (QUOTE_MAX - (end - start)) // 2
+    first, last = max(0, start - room), min(len(text), end + room)
+    for mark in _SENTENCE_MARKS:
+        first = max(first, text.rfind(mark, first, start) + 1)
+        found = text.find(mark, end, last)
+        last = found if found >= 0 else last
+    return " ".join(mask_place(mask(_without_edges(text, first, last), names)).split())
+
+
+def _without_edges(text: str, first: int, last: int) -> str:
+    """Return the piece without digits and separators at an edge that goes on beyond it: half a number would not be known for one."""
+    piece = text[first:last]
+    if first > 0:
+        piece = _EDGE_START.sub("", piece)
+    return _EDGE_END.sub("", piece) if last < len(text) else piece

@@ -41,18 +41,20 @@ def examples(folder: Path = HERE) -> list[tuple[str, frozenset[str]]]:
 
 
 def matrix(texts: Sequence[str]) -> csr_matrix:
-    """Return one row a text, a one for each of its pieces."""
-    rows = [np.unique(pieces(text)) for text in texts]
+    """Return one row a text: how often each piece stands in it."""
+    rows = [found[found > 0] for found in map(pieces, texts)]
     pointers = np.concatenate(([0], np.cumsum([len(row) for row in rows])))
     columns = np.concatenate(rows)
-    return csr_matrix((np.ones(len(columns)), columns, pointers), shape=(len(texts), BUCKETS))
+    counted = csr_matrix((np.ones(len(columns)), columns, pointers), shape=(len(texts), BUCKETS))
+    counted.sum_duplicates()
+    return counted
 
 
 class Fitted:
     """Weights fitted on some texts."""
 
     def __init__(self, texts: csr_matrix, labels: np.ndarray) -> None:
-        documents = np.asarray(texts.sum(axis=0)).ravel()
+        documents = np.asarray((texts > 0).sum(axis=0)).ravel()
         self.kept = np.flatnonzero(documents >= _LEAST_DOCUMENTS)
         self.idf = np.zeros(BUCKETS)
         self.idf[self.kept] = np.log((1 + texts.shape[0]) / (1 + documents[self.kept])) + 1
@@ -67,7 +69,8 @@ class Fitted:
 
     def _weighted(self, texts: csr_matrix) -> csr_matrix:
         weighted = texts.multiply(self.idf).tocsr()
-        lengths = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
+        # As scoring counts it: every piece by itself, for it does not look whether one comes twice.
+        lengths = np.sqrt(np.asarray(texts.multiply(self.idf**2).sum(axis=1)).ravel())
         lengths[lengths == 0] = 1
         return csr_matrix(weighted.multiply((1 / lengths)[:, None]))
 
