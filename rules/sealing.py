@@ -103,7 +103,7 @@ def sealed_route(said: Said, posts: Posts, screener: Screener | None) -> Route |
     if screener is None:
         return posts.routes[named[0]]
     context = Context(screener.lexicon, text)
-    accusing = said.request_type in _ACCUSING_TYPES or bool(find_cues(context)) or screener.suspects(text.text)
+    accusing = said.request_type in _ACCUSING_TYPES or bool(find_cues(context)) or screener.suspects(text)
     for word in named:
         if accusing and any(not _only_asked(context, at, word) for at in _places(text.text, word)):
             return posts.routes[word]

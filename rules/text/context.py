@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from functools import cached_property
 from typing import NamedTuple
 
 from rules.text.lexicon import ACTORS, Lexicon
 from rules.text.normalize import Plain
 
-MAX_WORDS = 2_000
-"""of one sentence"""
+MAX_WORDS = 20_000
+_MANY = 12
+_Raw = tuple[int, int, str]
 _ACTORS = frozenset(ACTORS)
 _RANK = {name: rank for rank, name in enumerate(ACTORS)}
 _SENTENCE_END = re.compile(r"[。!?;\n…]")
@@ -40,54 +41,50 @@ class Context:
         self.lexicon = lexicon
         self.plain = plain
         self.text = plain.text
-        self._sentences: dict[int, dict[str, list[Word]]] = {}
-        self._everywhere: dict[str, list[Word]] = {}
 
-    def _read(self, index: int) -> dict[str, list[Word]]:
-        """Return the words of one sentence by list; of actors that overlap, the longest alone: 小区里 is no 区里."""
-        known = self._sentences.get(index)
-        if known is not None:
-            return known
-        ends = self._sentence_ends
-        start = ends[index - 1] if index else 0
-        end = ends[index] if index < len(ends) else len(self.text)
-        found: dict[str, list[Word]] = {}
-        actors: list[Word] = []
-        for number, (first, last, names) in enumerate(self.lexicon.words.iter(self.text[start:end])):
-            if number >= MAX_WORDS:
-                break
-            for name in names:
-                word = Word(start + first, start + last, name)
+    @cached_property
+    def _words(self) -> dict[str, list[_Raw]]:
+        """The words of the text by list, each list in order; of actors that overlap, the longest alone: 小区里 is no 区里."""
+        found: dict[str, list[_Raw]] = {}
+        actors: list[_Raw] = []
+        values = self.lexicon.words.values
+        for index, start, end in self.lexicon.words.matches(self.text)[:MAX_WORDS]:
+            for name in values[index]:
                 if name in _ACTORS:
-                    actors.append(word)
+                    actors.append((start, end, name))
+                elif name in found:
+                    found[name].append((start, end, name))
                 else:
-                    found.setdefault(name, []).append(word)
-        _settle(found, actors, start, end)
-        self._sentences[index] = found
+                    found[name] = [(start, end, name)]
+        if actors:
+            _settle(found, actors, len(self.text))
         return found
 
     def words(self, kind: str) -> list[Word]:
         """Return the words of a list in the whole text, in their order; `actors` are all actors together."""
-        known = self._everywhere.get(kind)
-        if known is None:
-            known = self._everywhere[kind] = self.within(kind, 0, len(self.text))
-        return known
+        return self.within(kind, 0, len(self.text))
 
     def within(self, kind: str, start: int, end: int) -> list[Word]:
         """Return the words of a list that lie in a span."""
-        if start >= end:
+        words = self._words.get(kind)
+        if not words:
             return []
-        ends = self._sentence_ends
-        first, last = bisect_right(ends, start), bisect_right(ends, end - 1)
-        if first == last:
-            there = self._read(first).get(kind)
-            return [word for word in there if word.start >= start and word.end <= end] if there else []
-        return [
-            word
-            for index in range(first, last + 1)
-            for word in self._read(index).get(kind, ())
-            if word.start >= start and word.end <= end
-        ]
+        if len(words) >= _MANY:
+            first = bisect_left(words, (start,))
+            words = words[first : bisect_left(words, (end,), first)]
+        return [Word(*word) for word in words if word[0] >= start and word[1] <= end]
+
+    def any_within(self, kind: str, start: int, end: int) -> bool:
+        """Tell whether a word of a list lies in a span."""
+        words = self._words.get(kind)
+        if not words:
+            return False
+        if len(words) >= _MANY:
+            return bool(self.within(kind, start, end))
+        for first, last, _ in words:
+            if first >= start and last <= end:
+                return True
+        return False
 
     @cached_property
     def whole(self) -> dict[str, Word]:
@@ -97,10 +94,6 @@ class Context:
             for name in names:
                 found.setdefault(name, Word(start, end, name))
         return found
-
-    def any_within(self, kind: str, start: int, end: int) -> bool:
-        """Tell whether a word of a list lies in a span."""
-        return bool(self.within(kind, start, end))
 
     @cached_property
     def _sentence_ends(self) -> list[int]:
@@ -128,24 +121,28 @@ class Context:
         return self.sentence(0)
 
 
-def _settle(found: dict[str, list[Word]], actors: list[Word], start: int, end: int) -> None:
+def _settle(found: dict[str, list[_Raw]], actors: list[_Raw], size: int) -> None:
     """Keep of actors that overlap the longest, and drop what stands inside a word that means another thing."""
-    if not actors:
-        return
-    actors.sort(key=lambda word: (word.start - word.end, word.start, _RANK[word.kind]))
-    taken, hidden = bytearray(end - start), False
-    kept: list[Word] = []
+    actors.sort(key=_longest_first)
+    taken, hidden = bytearray(size), False
+    kept: list[_Raw] = []
     for word in actors:
-        first, last = word.start - start, word.end - start
+        first, last, kind = word
         if not (taken[first] or taken[last - 1] or any(taken[first:last])):
-            mark = 2 if word.kind == "no_actor" else 1
+            mark = 2 if kind == "no_actor" else 1
             taken[first:last] = bytes([mark]) * (last - first)
             hidden = hidden or mark == 2
             kept.append(word)
     kept.sort()
     if hidden:
-        for kind, words in found.items():
-            found[kind] = [word for word in words if not all(one == 2 for one in taken[word.start - start : word.end - start])]
+        for name, words in found.items():
+            found[name] = [
+                word for word in words if taken[word[0]] != 2 or any(one != 2 for one in taken[word[0] : word[1]])
+            ]
     for word in kept:
-        found.setdefault(word.kind, []).append(word)
-    found["actors"] = [word for word in kept if word.kind != "no_actor"]
+        found.setdefault(word[2], []).append(word)
+    found["actors"] = [word for word in kept if word[2] != "no_actor"]
+
+
+def _longest_first(word: _Raw) -> tuple[int, int, int]:
+    return word[0] - word[1], word[0], _RANK[word[2]]

@@ -30,6 +30,8 @@ class Verdict(NamedTuple):
     gate: str
     factor: float
     reason: str
+    actor: str = ""
+    """of the actor gate: what kind it is"""
 
 
 def boundary(context: Context, hit: Hit) -> Verdict | None:
@@ -115,7 +117,7 @@ def cleared(context: Context, hit: Hit) -> Verdict | None:
 def actor(context: Context, hit: Hit) -> Verdict | None:
     """Weaken or stop by who did it: the conduct of officials alone is supervised."""
     agent = agent_of(context, hit)
-    return Verdict("actor", agent.factor, agent.reason)
+    return Verdict("actor", agent.factor, agent.reason, agent.kind)
 
 
 Gate = Callable[[Context, Hit], Verdict | None]

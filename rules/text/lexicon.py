@@ -16,7 +16,7 @@ import re2
 from models.strict_yaml import ConfigFileError, Document
 from rules.text.files import TextSection, WordsFile
 from rules.text.normalize import normalize
-from rules.text.phrases import Phrase, PhraseError, expand, parse_phrase
+from rules.text.phrases import GAP, Phrase, PhraseError, expand, parse_phrase
 
 KINDS = ("own_actor", "cues", "mild", "broad", "weak", "hints", "innocent")
 ACTORS = ("official", "generic", "collective", "staff", "frontline", "private", "no_actor")
@@ -32,10 +32,15 @@ class Finder:
     automaton: Any
     values: tuple[Any, ...]
 
+    def matches(self, text: str) -> list[tuple[int, int, int]]:
+        """Return each word's number in `values`, start and end, overlapping ones too."""
+        found: list[tuple[int, int, int]] = self.automaton.find_matches_as_indexes(text, overlapping=True)
+        return found
+
     def iter(self, text: str) -> Iterator[tuple[int, int, Any]]:
         """Yield each word's start, end and value, overlapping ones too."""
         values = self.values
-        for index, start, end in self.automaton.find_matches_as_indexes(text, overlapping=True):
+        for index, start, end in self.matches(text):
             yield start, end, values[index]
 
 
@@ -55,6 +60,8 @@ class Cue:
     anchor: int
     pattern: Any = None
     """of a pattern: what must be found around its words"""
+    needs: tuple[tuple[str, ...], ...] = ()
+    """its other parts: of each a word must stand near"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,10 @@ class Lexicon:
     cues: list[Cue] = field(default_factory=list)
     anchors: Finder = field(default_factory=lambda: _automaton({}))
     """literal → the plain cues that it is, the other cues that it anchors"""
+    reach: int = 0
+    """characters around its anchor within which a whole cue lies"""
     words: Finder = field(default_factory=lambda: _automaton({}))
-    """word → the lists it stands in; read sentence by sentence"""
+    """word → the lists it stands in"""
     whole: Finder = field(default_factory=lambda: _automaton({}))
     """the same, of the words that count wherever they stand in a text"""
     specifics: Any = None
@@ -142,7 +151,11 @@ class LexiconBuilder:
             for words, name in zip(phrase.parts, phrase.lists, strict=True)
         )
         lengths = [min(map(len, part)) if part else 0 for part in parts]
-        return Cue(rule_id, kind, source, parts, lengths.index(max(lengths)), pattern)
+        anchor = lengths.index(max(lengths))
+        needs = tuple(part for index, part in enumerate(parts) if part and index != anchor)
+        reach = sum(GAP + max(map(len, part)) for part in needs)
+        self._lexicon.reach = max(self._lexicon.reach, reach)
+        return Cue(rule_id, kind, source, parts, anchor, pattern, needs)
 
     def _take_words(self, words: WordsFile, document: Document) -> None:
         lists: dict[str, list[str]] = {}

@@ -33,34 +33,26 @@ class Hit(NamedTuple):
 
 def find_cues(context: Context) -> list[Hit]:
     """Return the cues in the text, each category's longest where they overlap, in the order of their places."""
-    text = context.text
+    text, lexicon = context.text, context.lexicon
     found: list[Hit] = []
-    there: dict[tuple[str, ...], bool] = {}
-    for start, end, (plain, chained) in context.lexicon.anchors.iter(text):
+    reach = lexicon.reach
+    for start, end, (plain, chained) in lexicon.anchors.iter(text):
         for cue in plain:
             found.append(Hit(start, end, cue.category, cue.kind, cue.source))
+        if not chained:
+            continue
+        near = text[max(0, start - reach) : end + reach]
         for cue in chained:
-            if not _all_there(text, cue, there):
-                continue
-            hit = _around(text, cue, start, end) if cue.pattern is not None else _chained(context, cue, start, end)
-            if hit is not None:
-                found.append(hit)
+            for need in cue.needs:  # most cues with gaps end here: a part of theirs stands nowhere near
+                if not any([word in near for word in need]):
+                    break
+            else:
+                hit = _around(text, cue, start, end) if cue.pattern is not None else _chained(context, cue, start, end)
+                if hit is not None:
+                    found.append(hit)
         if len(found) > MAX_FOUND:
             break
     return _longest(found) if found else found
-
-
-def _all_there(text: str, cue: Cue, there: dict[tuple[str, ...], bool]) -> bool:
-    """Tell whether every part stands anywhere in the text: most don't, and need not be looked for near the anchor."""
-    for part in cue.parts:
-        if part is None:
-            continue
-        known = there.get(part)
-        if known is None:
-            known = there[part] = any(word in text for word in part)
-        if not known:
-            return False
-    return True
 
 
 def _around(text: str, cue: Cue, start: int, end: int) -> Hit | None:

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from rules.text.euphemism import BUCKETS, pieces
-from rules.text.normalize import normalize
+from rules.text.normalize import Plain, normalize
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "model.npz"
@@ -30,19 +30,19 @@ _STRENGTH = 20.0
 _LEAST_DOCUMENTS = 2
 
 
-def examples(folder: Path = HERE) -> list[tuple[str, frozenset[str]]]:
+def examples(folder: Path = HERE) -> list[tuple[Plain, frozenset[str]]]:
     """Return the texts in plain form with their labels."""
     found = []
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
-            found.append((normalize(record["text"]).text, frozenset(record["labels"])))
+            found.append((normalize(record["text"]), frozenset(record["labels"])))
     return found
 
 
-def matrix(texts: Sequence[str]) -> csr_matrix:
+def matrix(texts: Sequence[Plain]) -> csr_matrix:
     """Return one row a text: how often each piece stands in it."""
-    rows = [found[found > 0] for found in map(pieces, texts)]
+    rows = [found[found > 0] for found in (pieces(text.codes) for text in texts)]
     pointers = np.concatenate(([0], np.cumsum([len(row) for row in rows])))
     columns = np.concatenate(rows)
     counted = csr_matrix((np.ones(len(columns)), columns, pointers), shape=(len(texts), BUCKETS))
