@@ -116,8 +116,6 @@ class LexiconBuilder:
                 self._lexicon.cues.append(self._cue(rule_id, kind, source, phrase))
         for index, entry in enumerate(section.patterns):
             near = self._phrase(entry.near, document, ("text", "patterns", index, "near"))
-            if len(near.parts) != 1:
-                raise document.error(("text", "patterns", index, "near"), "takes words, without gaps")
             pattern = _pattern(entry.re, document, ("text", "patterns", index, "re"))
             self._lexicon.cues.append(self._cue(rule_id, "pattern", entry.re, near, pattern))
         severe = _any_of(section.severe, document, ("text", "severe"))

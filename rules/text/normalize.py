@@ -54,28 +54,36 @@ def normalize(text: str) -> Plain:
     same = plain[1:] == plain[:-1]
     if not (special.any() or "\n\n" in text or (same[1:] & same[:-1]).any()):
         return Plain(plain.tobytes().decode("utf-32-le"), plain)
-    plain = np.where(codes >= _KNOWN, np.where(codes >= 0xE0000, _DROPPED, codes), plain).astype(np.uint32)
+    if special[codes >= _KNOWN].any():
+        plain = np.where(codes >= 0xE0000, _DROPPED, np.where(codes >= _KNOWN, codes, plain)).astype(np.uint32)
     origins = np.flatnonzero(_kept(plain, same))
     plain = plain[origins]
-    if (plain >= _SEVERAL).any():
+    if plain.max(initial=0) >= _SEVERAL:
         plain, origins = _expanded(plain, origins, table.several)
     return Plain(plain.tobytes().decode("utf-32-le"), plain, origins)
 
 
 def _kept(plain: Codes, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which characters stay: of a run the first, of blanks one between two Latin letters or digits."""
-    size = len(plain)
-    starts = np.concatenate(([0], np.flatnonzero(~same) + 1))
-    ends = np.append(starts[1:], size)
-    lengths, first = ends - starts, plain[starts]
-    digit = (first >= 0x30) & (first <= 0x39)
-    blank = first == _BLANK
-    collapsed = ((lengths >= 3) & ~digit) | ((lengths >= 2) & (first == _BREAK)) | blank
-    kept = ~np.repeat(collapsed, lengths)
-    between = (starts > 0) & (ends < size) & (plain[starts - 1] < 0x80) & (plain[np.minimum(ends, size - 1)] < 0x80)
-    between &= (plain[starts - 1] > _BLANK) & (plain[np.minimum(ends, size - 1)] > _BLANK)
-    kept[starts[collapsed & (~blank | between)]] = True
-    return kept & (plain != _DROPPED)
+    kept = plain != _DROPPED
+    twice = np.flatnonzero(same)
+    if len(twice):
+        characters = plain[twice]
+        again = (twice[1:] == twice[:-1] + 1) & ((characters[1:] < 0x30) | (characters[1:] > 0x39))
+        kept[twice[:-1][again] + 1] = False
+        kept[twice[1:][again] + 1] = False
+        kept[twice[characters == _BREAK] + 1] = False
+    blanks = np.flatnonzero(plain == _BLANK)
+    if len(blanks):
+        kept[blanks] = False
+        apart = blanks[1:] != blanks[:-1] + 1
+        starts = blanks[np.concatenate(([True], apart))]
+        ends = blanks[np.concatenate((apart, [True]))] + 1
+        inner = (starts > 0) & (ends < len(plain))
+        starts, ends = starts[inner], ends[inner]
+        before, after = plain[starts - 1], plain[ends]
+        kept[starts[(before > _BLANK) & (before < 0x80) & (after > _BLANK) & (after < 0x80)]] = True
+    return kept
 
 
 def _expanded(plain: Codes, origins: NDArray[np.intp], several: tuple[str, ...]) -> tuple[Codes, NDArray[np.intp]]:

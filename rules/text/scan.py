@@ -47,7 +47,9 @@ def find_cues(context: Context) -> list[Hit]:
                 if not any([word in near for word in need]):
                     break
             else:
-                hit = _around(text, cue, start, end) if cue.pattern is not None else _chained(context, cue, start, end)
+                hit = _chained(context, cue, start, end)
+                if hit is not None and cue.pattern is not None:
+                    hit = _around(text, cue, hit.start, hit.end)
                 if hit is not None:
                     found.append(hit)
         if len(found) > MAX_FOUND:
