@@ -27,6 +27,8 @@ _OFFICIAL = frozenset({"official", "generic", "collective"})
 _HELP_REACH = 16
 _BEFORE = 8
 
+_BOUND_BEFORE = re.compile("[让跟给和与对向把叫为帮替](了|某|个|一个|那个|这个)?$")
+
 
 class Agent(NamedTuple):
     """Who is taken for the actor: its kind, the factor for the confidence, and why in plain Chinese."""
@@ -142,7 +144,7 @@ def _nearest_before(context: Context, hit: Hit, spoken: list[Word], sentence: Sp
 
 def _of_the_official(context: Context, official: Word, private: Word) -> bool:
     """Tell whether the private one belongs to what the official did: 让老板…, 跟老板…, 给老板…"""
-    return context.text[max(0, private.start - 1) : private.start] in ("让", "跟", "给", "和", "与", "对", "向", "把", "叫", "为")
+    return _BOUND_BEFORE.search(context.text[max(0, private.start - 5) : private.start]) is not None
 
 
 def _official_after(context: Context, hit: Hit, sentence: Span) -> Word | None:

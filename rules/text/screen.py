@@ -31,6 +31,8 @@ SHORT = 200
 """in a text of at most so many characters an official anywhere in it is the one meant"""
 AGREES = 0.3
 """the share of its threshold from which the second layer agrees with a faint cue or an everyday word"""
+BESIDE = 0.4
+"""the share that is enough in a text which is surely about misconduct of another category"""
 CONSIDERED = 0.1
 """below this share the second layer thinks a broad cue so unlikely that it is not looked at"""
 _SURE = 50
@@ -102,9 +104,10 @@ class Screener:
         findings = _by_category(reading, seen, shares)
         weak = {hit.category for hit in hits if hit.kind == "weak"}
         if likely.highest >= AGREES:
+            bar = BESIDE if any([found.confidence >= FAINT for found in findings.values()]) else 1.0
             for name, share in shares.items():
                 found = findings.get(name)
-                if (share >= 1 or (share >= AGREES and name in weak)) and (found is None or found.confidence < HINTED):
+                if (share >= bar or (share >= AGREES and name in weak)) and (found is None or found.confidence < HINTED):
                     hint = _hint(reading, name, likely.span(name))
                     if hint is not None:
                         findings[name] = hint
