@@ -27,7 +27,7 @@ _OFFICIAL = frozenset({"official", "generic", "collective"})
 _HELP_REACH = 16
 _BEFORE = 8
 
-_BOUND_BEFORE = re.compile("[让跟给和与对向把叫为帮替](了|某|个|一个|那个|这个)?$")
+_BOUND_BEFORE = re.compile("[让跟给和与对向把叫为帮替](了|过)?(某|个|一个|那个|这个)?$")
 
 
 class Agent(NamedTuple):

@@ -6,6 +6,7 @@ matter to the result, only to the reason that is told. What an actor is, and whe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -120,6 +121,9 @@ def actor(context: Context, hit: Hit) -> Verdict | None:
     return Verdict("actor", agent.factor, agent.reason, agent.kind)
 
 
+_COMPLAINS = re.compile("反映|投诉|举报|控告")
+"""said before it, a question is part of a complaint: 来电人反映…询问时被骂"""
+
 Gate = Callable[[Context, Hit], Verdict | None]
 GATES: tuple[Gate, ...] = (boundary, negation, hypothetical, quotation, hearsay, doubt, cleared, actor)
 
@@ -131,6 +135,6 @@ def asks(context: Context, hit: Hit) -> Verdict | None:
         return Verdict("consultation", 0, "咨询(“咨询”)")
     for kind, reason in (("consultation", "咨询"), ("praise", "表扬")):
         near = context.within(kind, sentence.start, sentence.end) or context.within(kind, *context.opening)
-        if near:
+        if near and not _COMPLAINS.search(context.text, context.sentence(near[0].start).start, near[0].start):
             return Verdict(kind, 0, f"{reason}(“{context.text[near[0].start : near[0].end]}”)")
     return None

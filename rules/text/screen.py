@@ -145,7 +145,7 @@ def _by_category(reading: Reading, seen: list[Seen], shares: dict[str, float]) -
     severe: set[str] = set()
     for one in seen:
         category = one.hit.category
-        if not one.confidence or (one.confidence < FAINT and shares[category] < AGREES):
+        if not one.confidence or (_faint(one) and shares[category] < AGREES):
             continue
         if one.severe and one.confidence >= _SURE:
             severe.add(category)
@@ -166,6 +166,11 @@ def _by_category(reading: Reading, seen: list[Seen], shares: dict[str, float]) -
         )
         for category, one in best.items()
     }
+
+
+def _faint(one: Seen) -> bool:
+    """Tell whether a cue says little by itself; a completed act told in a question is no less sure for that."""
+    return one.confidence < FAINT and not any(verdict.gate == "consultation" for verdict in one.verdicts)
 
 
 def _weight(one: Seen) -> tuple[int, bool, int, int]:
