@@ -90,8 +90,8 @@ class Context:
     def whole(self) -> dict[str, Word]:
         """Return of the lists that count wherever they stand the first word in the text."""
         found: dict[str, Word] = {}
-        for start, end, names in self.lexicon.whole.iter(self.text):
-            for name in names:
+        for index, start, end in self.lexicon.whole.matches(self.text):
+            for name in self.lexicon.whole.values[index]:
                 found.setdefault(name, Word(start, end, name))
         return found
 

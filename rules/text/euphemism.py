@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -63,9 +63,15 @@ def pieces(codes: Codes) -> Hashes:
     """Return the buckets of a text's pieces: at 2·i that of the character at place i, at 2·i + 1 that of the two from there on."""
     size = len(codes)
     found = np.zeros(SIZES * size, dtype=np.intp)
-    found[0::SIZES] = _finished(codes * _SECOND + _ONE)
+    found[0::SIZES] = _single().take(codes, mode="clip")
     found[1 : SIZES * (size - 1) : SIZES] = _finished(((codes[:-1] * _FIRST) ^ (codes[1:] * _SECOND)) * _THIRD)
     return found
+
+
+@cache
+def _single() -> Codes:
+    """Return the bucket of each character; those beyond the first plane, all rare, share one."""
+    return _finished(np.arange(0x10001, dtype=np.uint32) * _SECOND + _ONE)
 
 
 def _finished(hashes: Codes) -> Codes:

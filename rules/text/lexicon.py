@@ -37,12 +37,6 @@ class Finder:
         found: list[tuple[int, int, int]] = self.automaton.find_matches_as_indexes(text, overlapping=True)
         return found
 
-    def iter(self, text: str) -> Iterator[tuple[int, int, Any]]:
-        """Yield each word's start, end and value, overlapping ones too."""
-        values = self.values
-        for index, start, end in self.matches(text):
-            yield start, end, values[index]
-
 
 def _automaton(values: Mapping[str, Any]) -> Finder:
     return Finder(ahocorasick_rs.AhoCorasick(list(values), store_patterns=False), tuple(values.values()))

@@ -35,8 +35,9 @@ def find_cues(context: Context) -> list[Hit]:
     """Return the cues in the text, each category's longest where they overlap, in the order of their places."""
     text, lexicon = context.text, context.lexicon
     found: list[Hit] = []
-    reach = lexicon.reach
-    for start, end, (plain, chained) in lexicon.anchors.iter(text):
+    reach, values = lexicon.reach, lexicon.anchors.values
+    for index, start, end in lexicon.anchors.matches(text):
+        plain, chained = values[index]
         for cue in plain:
             found.append(Hit(start, end, cue.category, cue.kind, cue.source))
         if not chained:
