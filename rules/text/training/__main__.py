@@ -103,7 +103,7 @@ def main() -> None:
     """Fit, or cross-validate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cross-validate", action="store_true", help="measure only")
-    parser.add_argument("--false-alarms", type=float, default=0.012, help="share of ordinary texts a category may flag")
+    parser.add_argument("--false-alarms", type=float, default=0.016, help="share of ordinary texts a category may flag")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     read = examples()
