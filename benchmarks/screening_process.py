@@ -1,0 +1,65 @@
+"""One fresh process of the screening benchmark: screens the texts of a file, or has jieba cut them, and prints figures as JSON."""
+
+import json
+import sys
+import time
+
+BEGAN = time.perf_counter()
+
+
+def screen(file: str) -> dict[str, object]:
+    """Return texts a second, seconds to the first text, peak memory, milliseconds for long texts of cues."""
+    from rules.pack import default_pack
+    from rules.text.screen import Screener
+
+    screener = Screener(default_pack().lexicon)
+    screener.screen("村书记收了老板的红包")
+    start = time.perf_counter() - BEGAN
+    texts = _texts(file)
+    for text in texts[:200]:
+        screener.screen(text)
+    began = time.perf_counter()
+    for text in texts:
+        screener.screen(text)
+    per_second = len(texts) / (time.perf_counter() - began)
+    long = {}
+    for size in (2_000, 20_000, 200_000):
+        text = ("村书记收红包不作为" * (size // 9 + 1))[:size]
+        began = time.perf_counter()
+        screener.screen(text)
+        long[str(size)] = (time.perf_counter() - began) * 1_000
+    return {"per_second": per_second, "start": start, "memory": _peak_mb(), "long": long}
+
+
+def cut(file: str) -> dict[str, object]:
+    """Return texts a second of jieba.lcut."""
+    import logging
+
+    import jieba
+
+    jieba.setLogLevel(logging.ERROR)
+    texts = _texts(file)
+    for text in texts[:200]:
+        jieba.lcut(text)
+    began = time.perf_counter()
+    for text in texts:
+        jieba.lcut(text)
+    return {"per_second": len(texts) / (time.perf_counter() - began)}
+
+
+def _texts(file: str) -> list[str]:
+    with open(file, encoding="utf-8") as stream:
+        texts: list[str] = json.load(stream)
+    return texts
+
+
+def _peak_mb() -> float:
+    with open("/proc/self/status", encoding="ascii") as status:
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+if __name__ == "__main__":
+    print(json.dumps(screen(sys.argv[2]) if sys.argv[1] == "screen" else cut(sys.argv[2])))
