@@ -19,7 +19,7 @@ __all__ = ["one_pack"]
 B, Y, R = Level.BLUE, Level.YELLOW, Level.RED
 
 # line  expected        found                         level
-TABLE = (
+TABLE: tuple[tuple[int, set[str], dict[str, Level], Level | None], ...] = (
     (1, {"C01"}, {"C01": Y}, Y),
     (2, {"C01"}, {}, None),
     (3, {"C01", "C08"}, {"C01": B, "C10": B}, B),

@@ -22,7 +22,8 @@ from tests.text_support import call, one_pack, pack
 
 __all__ = ["one_pack"]
 
-WORDS = {name: [] for name in WordsFile.model_fields} | {"official": ["村主任"], "variants": {"推诿": ["推委"]}}
+WORDS: dict[str, Any] = {name: [] for name in WordsFile.model_fields}
+WORDS |= {"official": ["村主任"], "variants": {"推诿": ["推委"]}}
 TEXT: dict[str, Any] = {
     "definition": "试",
     "examples": [{"text": "村主任收红包", "level": "blue"}],
@@ -119,7 +120,7 @@ def test_a_short_cue_inside_a_frequent_word_is_a_warning_that_names_the_word() -
     ],
 )
 def test_a_frequent_word_that_is_known_or_harmless_is_none(cues: dict[str, list[str]]) -> None:
-    assert problems({"资本家": 2_575, "办公室主任": 900}, **cues) == []
+    assert problems({"资本家": 2_575, "办公室主任": 900}, "C08", **cues) == []
 
 
 def test_an_innocent_word_beside_the_cue_does_not_clear_it() -> None:
