@@ -4,6 +4,8 @@ from typing import Literal
 
 from models.base import Contract, Identifier, Time
 
+ROUTE_TITLES = {"superior_petition_office": "直送上一级信访举报部门", "head_of_office": "直送本机关主要负责人"}
+
 
 class SealedRecord(Contract):
     """An empty shell on `hw.sealed`: which ticket, when, and where it is to be handed over by hand. Nothing of what was said."""

@@ -1,12 +1,13 @@
 """A pack of rules: a folder of YAML files, read as a whole or not at all.
 
 One file holds one rule: its conditions by level, its words, and the cases that prove it. The file's name begins with the rule's id. A
-`pack.yaml` names the pack and the ids that were retired, which are never used again. A rule about what texts say has a `text:` section with its
-cues; the words that decide what cues mean are in `words.yaml`.
+`pack.yaml` names the pack and the ids that were retired, which are never used again. A rule about what texts say has a `text:` section with
+its cues; the words that decide what cues mean are in `words.yaml`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -21,6 +22,7 @@ from rules.facts import BY_PATH
 from rules.text.files import TextSection, WordsFile
 from rules.text.lexicon import Lexicon, LexiconBuilder
 
+ABOUT = "pack.yaml"
 WORDS = "words.yaml"
 FALLING = (Level.RED, Level.YELLOW, Level.BLUE)
 
@@ -116,19 +118,32 @@ class Pack:
 
 def default_pack() -> Pack:
     """Return the pack that comes with the service."""
-    with resources.as_file(resources.files("rules") / "packs" / "default") as folder:
+    with default_folder() as folder:
         return load_pack(folder)
+
+
+@contextmanager
+def default_folder() -> Iterator[Path]:
+    """Give the folder of the pack that comes with the service, as long as the block runs."""
+    with resources.as_file(resources.files("rules") / "packs" / "default") as folder:
+        yield folder
+
+
+def rule_documents(folder: Path) -> dict[str, Document]:
+    """Return the parsed file of each rule in a folder, by the id in its name: the lines that remarks point to. Raises ConfigFileError."""
+    paths = [path for path in sorted(folder.glob("*.yaml")) if path.name not in (ABOUT, WORDS)]
+    return {path.name.partition("-")[0]: read_yaml(path) for path in paths}
 
 
 def load_pack(folder: Path) -> Pack:
     """Return the pack in a folder. Raises ConfigFileError (`file:line: …`) at the first thing wrong with any file of it."""
     if not folder.is_dir():
         raise ConfigFileError(str(folder), 1, "is no folder of rules")
-    about = read_yaml(folder / "pack.yaml").validate(PackFile)
+    about = read_yaml(folder / ABOUT).validate(PackFile)
     rules: dict[str, Rule] = {}
     builder = _read_words(folder)
     for path in sorted(folder.glob("*.yaml")):
-        if path.name in ("pack.yaml", WORDS):
+        if path.name in (ABOUT, WORDS):
             continue
         document = read_yaml(path)
         rule = _load_rule(document, path)

@@ -8,17 +8,22 @@ from rules.event import Event
 from rules.history import Lineage, Spoken
 from rules.text.result import Finding
 
-CATEGORIES = tuple(f"C{number:02d}" for number in range(1, 13)) + ("X1", "X2")
+CATEGORIES = (*(f"C{number:02d}" for number in range(1, 13)), "X1", "X2")
 _ONLY_ASKS = frozenset({"consultation", "praise"})
 SURE = 50
 
 
+def counts(finding: Finding, request_type: str | None, field: str) -> bool:
+    """Tell whether a finding counts: what a consultation or a praise says counts only where it accuses all the same."""
+    return finding.accuses or field == "comment" or request_type not in _ONLY_ASKS
+
+
 def findings(lineage: Lineage, category: str) -> Iterator[tuple[Spoken, Finding]]:
-    """Yield what counts of a category: what a consultation or a praise says counts only where it accuses all the same."""
+    """Yield what counts of a category."""
     for spoken in lineage.texts.values():
-        asks = lineage.tickets[spoken.event.ticket_id].request_type in _ONLY_ASKS and spoken.field != "comment"
+        request_type = lineage.tickets[spoken.event.ticket_id].request_type
         for finding in spoken.findings:
-            if finding.category == category and (finding.accuses or not asks):
+            if finding.category == category and counts(finding, request_type, spoken.field):
                 yield spoken, finding
 
 
@@ -80,6 +85,7 @@ __all__ = [
     "Spoken",
     "categories",
     "confidence",
+    "counts",
     "findings",
     "only_hinted",
     "private",
