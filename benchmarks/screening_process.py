@@ -15,8 +15,8 @@ def screen(file: str) -> dict[str, object]:
     screener = Screener(default_pack().lexicon)
     screener.screen("村书记收了老板的红包")
     start = time.perf_counter() - BEGAN
-    texts = _texts(file)
-    for text in texts[:200]:
+    before, texts = _halves(file)
+    for text in before:
         screener.screen(text)
     began = time.perf_counter()
     for text in texts:
@@ -38,8 +38,8 @@ def cut(file: str) -> dict[str, object]:
     import jieba
 
     jieba.setLogLevel(logging.ERROR)
-    texts = _texts(file)
-    for text in texts[:200]:
+    before, texts = _halves(file)
+    for text in before:
         jieba.lcut(text)
     began = time.perf_counter()
     for text in texts:
@@ -47,10 +47,11 @@ def cut(file: str) -> dict[str, object]:
     return {"per_second": len(texts) / (time.perf_counter() - began)}
 
 
-def _texts(file: str) -> list[str]:
+def _halves(file: str) -> tuple[list[str], list[str]]:
+    """Return the texts that warm the process up, as a service is that runs for weeks, and the others, which are measured."""
     with open(file, encoding="utf-8") as stream:
         texts: list[str] = json.load(stream)
-    return texts
+    return texts[0::2], texts[1::2]
 
 
 def _peak_mb() -> float:

@@ -13,7 +13,7 @@ from cli.text_lines import STDIN, BadLineError, known_field, known_request_type,
 from cli.text_shown import Classified, as_record, show
 from rules.engine import Engine
 from rules.text.screen import Screener
-from rules.text_level import TextJudge, explain_of
+from rules.text_level import TextJudge
 
 app = typer.Typer()
 
@@ -60,7 +60,7 @@ def classify(
     if file == STDIN and sys.stdin.isatty():
         err.print("reading the text from this terminal; end it with Ctrl-D")
     text = read_text(file)
-    screened = explain_of(screener)(text, place) if explain else screener.screen(text, place)
+    screened = screener.explain(text, place) if explain else screener.screen(text, place)
     told = Classified(text, place, kind, screened, judge.judge(screened, kind, place), pack)
     if as_json:
         typer.echo(json.dumps(as_record(told, explain=explain), ensure_ascii=False))

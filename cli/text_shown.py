@@ -43,6 +43,7 @@ GATE_TITLES = {
     "actor": "主体",
     "consultation": "咨询",
     "praise": "表扬",
+    "agreement": "语义层",
 }
 ACTOR_TITLES = {
     "official": "公职主体",

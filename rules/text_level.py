@@ -20,7 +20,6 @@ from rules.pack import Rule
 from rules.text.result import Finding, Screened
 from rules.text.screen import Screener
 
-Explain = Callable[..., Screened]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +112,3 @@ def failing_texts(rule: Rule, screener: Screener, judge: TextJudge) -> list[Fail
         if LEVEL_RANK[judged.level] >= LEVEL_RANK[Level.YELLOW]:
             failed.append(FailedText(rule.id, "hard_negative", number, Level.YELLOW, judged))
     return failed
-
-
-def explain_of(screener: Screener) -> Explain:
-    """Return what screens and tells of every cue what each gate said."""
-    explain: Explain = getattr(screener, "explain", screener.screen)
-    return explain

@@ -26,6 +26,8 @@ BACK = 90
 _OFFICIAL = frozenset({"official", "generic", "collective"})
 _HELP_REACH = 16
 _BEFORE = 8
+_LONGEST = 20
+"""no actor's name is longer"""
 
 _BOUND_BEFORE = re.compile("[让跟给和与对向把叫为帮替](了|过)?(某|个|一个|那个|这个)?$")
 
@@ -50,7 +52,8 @@ def agent_of(context: Context, hit: Hit) -> Agent:
     if harmed is not None:
         return Agent("victim", 0.0, f"“{context.text[harmed.start : harmed.end]}”是受害人,不是行为人")
     sentence = context.sentence(hit.start)
-    actors = context.within("actors", sentence.start, sentence.end)
+    first, last = max(sentence.start, hit.start - FAR - _LONGEST), min(sentence.end, hit.end + NEAR + _LONGEST)
+    actors = context.within("actors", first, last)
     before = [word for word in actors if word.end <= hit.start and word.start >= hit.start - FAR]
     spoken = [word for word in before if role_of(context, word, hit) is None]
     asked = [word for word in before if word.kind in _OFFICIAL and word not in spoken]

@@ -8,7 +8,7 @@ from rules.text.context import Context
 from rules.text.lexicon import Cue
 from rules.text.phrases import GAP
 
-MAX_HITS = 200
+MAX_HITS = 100
 """hits looked at in one text; what a text of thousands of cues says is said by the first of them"""
 
 MAX_FOUND = 4_000
@@ -115,7 +115,7 @@ def _longest(found: list[Hit]) -> list[Hit]:
     kept: list[Hit] = []
     taken: dict[str, bytearray] = {}
     length = max(hit.end for hit in found)
-    for hit in found[: 20 * MAX_HITS]:
+    for hit in found[: 40 * MAX_HITS]:
         mask = taken.setdefault(hit.category, bytearray(length))
         if not any(mask[hit.start : hit.end]):
             mask[hit.start : hit.end] = b"\1" * (hit.end - hit.start)

@@ -6,12 +6,13 @@ Two layers: cues that pass the gates, and the linear model of `rules/text/euphem
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 
 from rules.text.actors import PRIVATE
 from rules.text.context import Context
 from rules.text.euphemism import Model, default_model, probabilities
-from rules.text.gates import asks
+from rules.text.gates import Verdict, asks
 from rules.text.lexicon import Lexicon
 from rules.text.normalize import Plain, normalize
 from rules.text.reading import Reading
@@ -114,7 +115,7 @@ class Screener:
         private = tuple(sorted({one.hit.category for one in seen if one.actor == PRIVATE} - findings.keys()))
         if every:
             seen += [reading.see(hit) for hit in hits if hit not in weighed]
-            seen.sort(key=lambda one: one.hit)
+            seen = sorted((_with_agreement(one, shares[one.hit.category]) for one in seen), key=lambda one: one.hit)
         return Screened(tuple([findings[name] for name in sorted(findings)]), tuple(seen), private, likely.hints)
 
     def suspects(self, plain: Plain) -> bool:
@@ -166,6 +167,22 @@ def _by_category(reading: Reading, seen: list[Seen], shares: dict[str, float]) -
         )
         for category, one in best.items()
     }
+
+
+def _with_agreement(one: Seen, share: float) -> Seen:
+    """Return a cue with what the second layer made of it, where that was asked."""
+    if not one.confidence and one.hit.kind != "weak":
+        return one
+    if one.hit.kind == "weak":
+        agrees = share >= AGREES
+        told = Verdict("agreement", float(agrees), "日常用语,语义层同意" if agrees else "日常用语,语义层不同意,不计")
+    elif one.hit.kind == "broad" and share < CONSIDERED:
+        told = Verdict("agreement", 0, "宽泛说法,语义层认为可能性很低,不计")
+    elif _faint(one) and share < AGREES:
+        told = Verdict("agreement", 0, "把握不大,语义层不同意,不计")
+    else:
+        return one
+    return replace(one, verdicts=(*one.verdicts, told), confidence=round(one.confidence * told.factor))
 
 
 def _faint(one: Seen) -> bool:
