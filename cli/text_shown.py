@@ -31,6 +31,7 @@ KIND_TITLES = {
     "broad": "宽泛说法",
     "weak": "日常用语,语义层同意才算",
     "hints": "委婉说法",
+    "innocent": "另有所指的词",
 }
 GATE_TITLES = {
     "boundary": "词界",

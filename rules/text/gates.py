@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rules.text.actors import agent_of
 from rules.text.boundaries import inside_a_word
-from rules.text.context import Context
+from rules.text.context import Context, Word
 from rules.text.scan import Hit
 
 HEARSAY = 0.6
@@ -47,18 +47,21 @@ def negation(context: Context, hit: Hit) -> Verdict | None:
     clause = context.clause(hit.start)
     if context.any_within("affirming", clause.start, hit.start + 1):
         return None
-    for word in context.within("negators", clause.start, hit.start):
-        distance = hit.start - word.end
-        reach = SHORT_NEGATION_REACH if word.end - word.start == 1 else NEGATION_REACH
-        if distance > reach:
-            continue
-        broken = any(context.any_within(kind, word.end, hit.start) for kind in ("breakers", "despite", "completed"))
-        if not broken and not _part_of_another(context, word.start, hit):
-            return Verdict("negation", 0, f"被否定(“{context.text[word.start : word.end]}”)")
-    return None
+    denying = [word for word in context.within("negators", clause.start, hit.start) if _denies(context, word, hit)]
+    if not denying:
+        return None
+    word = max(denying, key=lambda one: one.end - one.start)
+    return Verdict("negation", 0, f"被否定(“{context.text[word.start : word.end]}”)")
 
 
-def _part_of_another(context: Context, at: int, hit: Hit) -> bool:
+def _denies(context: Context, word: Word, hit: Hit) -> bool:
+    reach = SHORT_NEGATION_REACH if word.end - word.start == 1 else NEGATION_REACH
+    if hit.start - word.end > reach or _part_of_another(context, word.start):
+        return False
+    return not any(context.any_within(kind, word.end, hit.start) for kind in ("breakers", "despite", "completed"))
+
+
+def _part_of_another(context: Context, at: int) -> bool:
     """Tell whether the negator begins a longer word of complaint (没人管, 没有公示): then it denies nothing else."""
     return context.text[at : at + 2] in ("没人", "无人", "没法", "没处") or context.text[at : at + 3] == "没有人"
 

@@ -10,7 +10,7 @@ from rules.text.gates import GATES, Verdict, asks
 from rules.text.result import Seen
 from rules.text.scan import Hit
 
-STRENGTH = {"own_actor": 90, "cues": 90, "mild": 75, "pattern": 60, "broad": 60, "hints": 40, "weak": 0}
+STRENGTH = {"own_actor": 90, "cues": 90, "mild": 75, "pattern": 60, "broad": 60, "hints": 40, "weak": 0, "innocent": 0}
 SPECIFICS = ("时间", "金额", "地点", "人员", "佐证")
 AROUND = 60
 """characters around a cue that its specificity is read from, its own sentence besides"""

@@ -110,7 +110,7 @@ def _official_after(context: Context, end: int) -> int | None:
 
 
 def _longest(found: list[Hit]) -> list[Hit]:
-    """Of a category's hits that overlap keep the longest; words that make a cue innocent take it away."""
+    """Of a category's hits that overlap keep the longest; words that make a cue innocent are kept in its place."""
     found.sort(key=lambda hit: (hit.start - hit.end, _RANK[hit.kind], hit.start, hit.source))
     kept: list[Hit] = []
     taken: dict[str, bytearray] = {}
@@ -119,6 +119,5 @@ def _longest(found: list[Hit]) -> list[Hit]:
         mask = taken.setdefault(hit.category, bytearray(length))
         if not any(mask[hit.start : hit.end]):
             mask[hit.start : hit.end] = b"\1" * (hit.end - hit.start)
-            if hit.kind != "innocent":
-                kept.append(hit)
+            kept.append(hit)
     return sorted(kept)[:MAX_HITS]

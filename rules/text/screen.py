@@ -37,6 +37,7 @@ BESIDE = 0.4
 CONSIDERED = 0.1
 """below this share the second layer thinks a broad cue so unlikely that it is not looked at"""
 _SURE = 50
+_SPEAKING = frozenset({"own_actor", "cues", "mild", "pattern", "hints"})
 _OFFICIALS = frozenset({"official", "generic", "collective", "staff"})
 
 
@@ -100,15 +101,18 @@ class Screener:
         if not hits and likely.highest < 1:
             return Screened()
         reading, shares = Reading(context, text, tuple(names)), likely.shares
-        weighed = [hit for hit in hits if hit.kind != "weak" and (hit.kind != "broad" or shares[hit.category] >= CONSIDERED)]
+        weighed = [hit for hit in hits if hit.kind in _SPEAKING or (hit.kind == "broad" and shares[hit.category] >= CONSIDERED)]
         seen = [reading.see(hit) for hit in weighed]
         findings = _by_category(reading, seen, shares)
         weak = {hit.category for hit in hits if hit.kind == "weak"}
+        innocent = {hit.category for hit in hits if hit.kind == "innocent"}
         if likely.highest >= AGREES:
             bar = BESIDE if any([found.confidence >= FAINT for found in findings.values()]) else 1.0
             for name, share in shares.items():
                 found = findings.get(name)
-                if (share >= bar or (share >= AGREES and name in weak)) and (found is None or found.confidence < HINTED):
+                if name in innocent or (found is not None and found.confidence >= HINTED):
+                    continue
+                if share >= bar or (share >= AGREES and name in weak):
                     hint = _hint(reading, name, likely.span(name))
                     if hint is not None:
                         findings[name] = hint
@@ -171,9 +175,11 @@ def _by_category(reading: Reading, seen: list[Seen], shares: dict[str, float]) -
 
 def _with_agreement(one: Seen, share: float) -> Seen:
     """Return a cue with what the second layer made of it, where that was asked."""
-    if not one.confidence and one.hit.kind != "weak":
+    if one.hit.kind == "innocent":
+        told = Verdict("agreement", 0, f"“{one.words}”另有所指")
+    elif not one.confidence and one.hit.kind != "weak":
         return one
-    if one.hit.kind == "weak":
+    elif one.hit.kind == "weak":
         agrees = share >= AGREES
         told = Verdict("agreement", float(agrees), "日常用语,语义层同意" if agrees else "日常用语,语义层不同意,不计")
     elif one.hit.kind == "broad" and share < CONSIDERED:
