@@ -11,7 +11,7 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -30,14 +30,22 @@ _STRENGTH = 20.0
 _LEAST_DOCUMENTS = 2
 
 
-def examples(folder: Path = HERE) -> list[tuple[Plain, frozenset[str]]]:
-    """Return the texts in plain form with their labels."""
-    found = []
-    for path in sorted(folder.glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            record = json.loads(line)
-            found.append((normalize(record["text"]), frozenset(record["labels"])))
-    return found
+class Example(NamedTuple):
+    """A text to learn from."""
+
+    kind: str
+    """euphemistic, standard, ordinary: how its file begins"""
+    text: Plain
+    labels: frozenset[str]
+
+
+def examples(folder: Path = HERE) -> list[Example]:
+    """Return the examples, in the order of files and lines."""
+    return [
+        Example(path.stem.partition("_")[0], normalize(record["text"]), frozenset(record["labels"]))
+        for path in sorted(folder.glob("*.jsonl"))
+        for record in map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    ]
 
 
 def matrix(texts: Sequence[Plain]) -> csr_matrix:
@@ -99,38 +107,43 @@ def thresholds(found: np.ndarray, labels: np.ndarray, false_alarms: float) -> np
     return np.quantile(found[ordinary], 1 - false_alarms, axis=0)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Fit, or cross-validate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cross-validate", action="store_true", help="measure only")
     parser.add_argument("--false-alarms", type=float, default=0.016, help="share of ordinary texts a category may flag")
     parser.add_argument("--out", type=Path, default=OUT)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     read = examples()
-    texts = matrix([text for text, _ in read])
-    labels = np.array([[category in given for category in CATEGORIES] for _, given in read])
+    texts = matrix([example.text for example in read])
+    labels = np.array([[category in example.labels for category in CATEGORIES] for example in read])
     held_out = out_of_fold(texts, labels)
     limits = thresholds(held_out, labels, options.false_alarms)
-    report = measured(held_out, labels, limits)
-    print(json.dumps(report, indent=1))
+    print(json.dumps(measured(held_out, labels, limits, [example.kind for example in read]), indent=1))
     if not options.cross_validate:
         write(options.out, Fitted(texts, labels), limits)
 
 
-def measured(found: np.ndarray, labels: np.ndarray, limits: np.ndarray) -> dict[str, Any]:
-    """Return recall by category and over all, and how many ordinary texts are flagged at all."""
+def measured(found: np.ndarray, labels: np.ndarray, limits: np.ndarray, kinds: Sequence[str]) -> dict[str, Any]:
+    """Return recall over all, by kind of example and by category, and how many ordinary texts are flagged at all."""
     flagged = found >= limits
     ordinary = ~labels.any(axis=1)
+    hit = flagged & labels
+    told = {kind: np.array([one == kind for one in kinds]) for kind in sorted(set(kinds))}
     return {
         "examples": len(labels),
         "ordinary": int(ordinary.sum()),
-        "recall": round(float((flagged & labels).sum() / labels.sum()), 3),
+        "recall": _share(hit, labels),
+        "recall_by_kind": {kind: _share(hit[rows], labels[rows]) for kind, rows in told.items() if labels[rows].any()},
         "ordinary_flagged": round(float(flagged[ordinary].any(axis=1).mean()), 3),
-        "by_category": {
-            name: round(float((flagged & labels)[:, column].sum() / labels[:, column].sum()), 3)
-            for column, name in enumerate(CATEGORIES)
+        "recall_by_category": {
+            name: _share(hit[:, column], labels[:, column]) for column, name in enumerate(CATEGORIES)
         },
     }
+
+
+def _share(hit: np.ndarray, labels: np.ndarray) -> float:
+    return round(float(hit.sum() / labels.sum()), 3)
 
 
 def write(path: Path, fitted: Fitted, limits: np.ndarray) -> None:
