@@ -73,7 +73,7 @@ def synthetic(count: int, seed: int = 377) -> list[str]:
     """Return texts of about `CHARACTERS` characters: ordinary complaints, among them sentences of the exam sets."""
     draw = random.Random(seed)  # noqa: S311 - nothing secret
     ordinary = [content for line in generate_lines(count, seed) if (content := json.loads(line).get("content"))]
-    told = [json.loads(line)["text"] for file in sorted(EXAM.glob("*.jsonl")) for line in file.open(encoding="utf-8")]
+    told = [json.loads(line)["text"] for file in sorted(EXAM.glob("*.jsonl")) for line in file.read_text(encoding="utf-8").splitlines()]
     texts = []
     for number in range(count):
         parts = [draw.choice(told)] if number % _TOLD_EVERY == 0 else []

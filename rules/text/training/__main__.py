@@ -17,6 +17,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
 
 from rules.text.euphemism import BUCKETS, pieces
 from rules.text.normalize import Plain, normalize
@@ -69,11 +70,12 @@ class Fitted:
         weighted = self._weighted(texts)
         self.coefficients = np.zeros((len(CATEGORIES), BUCKETS))
         self.bias = np.zeros(len(CATEGORIES))
-        for column in range(len(CATEGORIES)):
-            fit = LogisticRegression(C=_STRENGTH, class_weight="balanced", max_iter=500, random_state=SEED)
-            fit.fit(weighted[:, self.kept], labels[:, column])
-            self.coefficients[column, self.kept] = fit.coef_[0]
-            self.bias[column] = fit.intercept_[0]
+        with threadpool_limits(1):  # the vectors are short: threads cost ten times what they save
+            for column in range(len(CATEGORIES)):
+                fit = LogisticRegression(C=_STRENGTH, class_weight="balanced", max_iter=500, random_state=SEED)
+                fit.fit(weighted[:, self.kept], labels[:, column])
+                self.coefficients[column, self.kept] = fit.coef_[0]
+                self.bias[column] = fit.intercept_[0]
 
     def _weighted(self, texts: csr_matrix) -> csr_matrix:
         weighted = texts.multiply(self.idf).tocsr()
