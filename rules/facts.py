@@ -64,7 +64,8 @@ def _text_facts(category: str) -> tuple[Fact, ...]:
         Fact(
             f"{group}.confidence",
             "int",
-            f"how surely the citizen's words tell of {category}, 0–100: cue, actor, hearsay; at most 40 where it is told without its words (可信度)",
+            f"how surely the citizen's words tell of {category}, 0–100: cue, actor, hearsay; "
+            "at most 40 where it is told without its words (可信度)",
             lambda view: texts.confidence(view.lineage, category),
             events,
             lambda view: texts.spoken(view.lineage),
@@ -320,7 +321,8 @@ FACTS: tuple[Fact, ...] = (
     Fact(
         "text.level",
         "int",
-        "the highest level of the rules about texts, on trial ones left out: 0 none, 1 blue, 2 yellow, 3 red; known to rules that read it after all others",
+        "the highest level of the rules about texts, those on trial left out: 0 none, 1 blue, 2 yellow, 3 red; "
+        "known only to rules that add levels up, which come after all others",
         lambda view: 0,
         lambda view: texts.spoken(view.lineage),
     ),

@@ -1,8 +1,8 @@
 """A pack of rules: a folder of YAML files, read as a whole or not at all.
 
 One file holds one rule: its conditions by level, its words, and the cases that prove it. The file's name begins with the rule's id. A
-`pack.yaml` names the pack and the ids that were retired, which are never used again. A rule about what texts say has a `text:` section with its
-cues; the words that decide what cues mean are in `words.yaml`.
+`pack.yaml` names the pack and the ids that were retired, which are never used again. A rule about what texts say has a `text:` section with
+its cues; the words that decide what cues mean are in `words.yaml`.
 """
 
 import re

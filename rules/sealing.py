@@ -1,8 +1,8 @@
 """The sealed bypass: a complaint about the head of this office, or about an officer above its authority, does not enter the platform.
 
-Rules for handling accusations, art. 15 (检举控告工作规则): the former goes straight to the next higher petition office, the latter straight to the head of
-the office; neither may be copied, excerpted or entered into a platform. So intake lets through an empty shell: id, time, route. The posts are
-configured (`posts_file`); without them nothing is sealed.
+Rules for handling accusations, art. 15 (检举控告工作规则): the former goes straight to the next higher petition office, the latter straight
+to the head of the office; neither may be copied, excerpted or entered into a platform. So intake lets through an empty shell: id, time,
+route. The posts are configured (`posts_file`); without them nothing is sealed.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ SEALED = "hw.sealed"
 
 Route = Literal["superior_petition_office", "head_of_office"]
 _ACCUSING_TYPES = frozenset({"complaint", "report"})
+Words = list[Annotated[str, Field(min_length=2, max_length=40)]]
 
 
 class Post(Contract):
     """A post whose holder is above this office, or heads it."""
 
-    titles: Annotated[list[Annotated[str, Field(min_length=2, max_length=40)]], Field(min_length=1)]
-    holders: Annotated[list[Annotated[str, Field(min_length=2, max_length=20)]], Field(description="their names")] = Field(
-        default_factory=list
-    )
+    titles: Words = Field(min_length=1)
+    holders: Words = Field(default_factory=list, description="their names")
     route: Annotated[
         Route,
         Field(description="head of this office: superior_petition_office; managed by a higher office: head_of_office"),
@@ -111,7 +110,8 @@ def sealed_route(said: Said, posts: Posts, screener: Screener | None) -> Route |
 
 
 def _places(text: str, word: str) -> list[int]:
-    places, at = [], text.find(word)
+    places: list[int] = []
+    at = text.find(word)
     while at >= 0 and len(places) < 100:
         places.append(at)
         at = text.find(word, at + 1)

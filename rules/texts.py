@@ -8,7 +8,7 @@ from rules.event import Event
 from rules.history import Lineage, Spoken
 from rules.text.result import Finding
 
-CATEGORIES = tuple(f"C{number:02d}" for number in range(1, 13)) + ("X1", "X2")
+CATEGORIES = (*(f"C{number:02d}" for number in range(1, 13)), "X1", "X2")
 _ONLY_ASKS = frozenset({"consultation", "praise"})
 SURE = 50
 

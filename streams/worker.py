@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, Protocol
@@ -10,8 +11,8 @@ import faust
 from prometheus_client import CollectorRegistry
 
 from rules.engine import Engine
-from rules.messages import TickMessage, encode
 from rules.intake import Reader
+from rules.messages import TickMessage, encode
 from rules.pack import Pack, default_pack, load_pack
 from rules.sealing import Posts, load_posts
 from rules.text.screen import Screener
@@ -29,6 +30,8 @@ from streams.settings import Settings
 from streams.tables import BulkTable
 from streams.ticket_partition import TicketPartition
 from streams.topics_admin import require_topics
+
+log = logging.getLogger(__name__)
 
 TICKETS_TYPE, CITIZENS_TYPE = 1, 2
 STATE_SCHEMA = 1
