@@ -86,8 +86,8 @@ def _as_record(ticket: str, judged: Judged, told: list[RuleExplained], now: int)
                 "category": finding.category,
                 "what": tell_finding(spoken.field, finding),
             }
-            for category in texts.categories(judged.lineage)
-            for spoken, finding in texts.findings(judged.lineage, category)
+            for told_of in texts.telling(judged.lineage).values()
+            for spoken, finding in told_of
         ],
         "facts": as_mapping(judged.values),
         "rules": [

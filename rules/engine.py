@@ -14,8 +14,9 @@ Levels = tuple[Level | None, ...]
 
 _COUNTED = "due.overdue_work_days"
 _ANNOUNCED = "due.announced_work_days"
-_SUM_OF = {Family.PROCESS: "process.level", Family.TEXT: "text.level"}
-_SUMS = tuple(_SUM_OF.values())
+SUM_OF = {Family.PROCESS: "process.level", Family.TEXT: "text.level"}
+"""the facts that add up the levels of a family's rules; rules that read them come after all others"""
+SUMS = tuple(SUM_OF.values())
 _MEMO_SIZE = 10_000
 
 
@@ -27,30 +28,38 @@ class Engine:
         self.rules = pack.active
         self.thresholds = pack.thresholds
         self._on_calendar = tuple(_COUNTED in rule.paths for rule in self.rules)
-        self._last = tuple(any(path in rule.paths for path in _SUMS) for rule in self.rules)
-        self._summed = tuple(_SUM_OF.get(rule.family) if rule.status == "stable" else None for rule in self.rules)
+        self._adds = tuple(any(path in rule.paths for path in SUMS) for rule in self.rules)
+        self._summed = tuple(
+            SUM_OF.get(rule.family) if rule.status == "stable" and not adds else None
+            for rule, adds in zip(self.rules, self._adds, strict=True)
+        )
         self.histories = Histories(histories)
-        self.levels = lru_cache(maxsize=_MEMO_SIZE)(self._levels)
+        self.judge = lru_cache(maxsize=_MEMO_SIZE)(self._judge)
 
-    def _levels(self, values: Values) -> Levels:
+    def levels(self, values: Values) -> Levels:
+        """Return each rule's level."""
+        return self.judge(values)[0]
+
+    def _judge(self, values: Values) -> tuple[Levels, Values]:
+        """Return each rule's level, and the facts with the others' levels added up where a rule reads that."""
         found = self._levels_at(values)
-        if not any(self._last):
-            return found
-        # Rules that add up others' levels come after them.
-        sums = dict.fromkeys(_SUMS, 0)
-        for level, path, last in zip(found, self._summed, self._last, strict=True):
-            if path is not None and not last:
+        if not any(self._adds):
+            return found, values
+        sums = dict.fromkeys(SUMS, 0)
+        for level, path in zip(found, self._summed, strict=True):
+            if path is not None:
                 sums[path] = max(sums[path], LEVEL_RANK[level])
-        if not all(sums.values()):
-            return found
+        if not any(sums.values()):
+            return found, values
         raised = list(values)
         for path, rank in sums.items():
             raised[INDEX[path]] = rank
         context = cel.Context(as_tree(tuple(raised)))
-        return tuple(
-            level_of(rule, context) if last else level
-            for rule, level, last in zip(self.rules, found, self._last, strict=True)
+        levels = tuple(
+            level_of(rule, context) if adds else level
+            for rule, level, adds in zip(self.rules, found, self._adds, strict=True)
         )
+        return levels, tuple(raised)
 
     def _levels_at(self, values: Values) -> Levels:
         context = cel.Context(as_tree(values))
