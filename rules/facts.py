@@ -349,6 +349,11 @@ _SPLIT = tuple(tuple(fact.path.split(".", 1)) for fact in FACTS)
 NEUTRAL: Values = tuple({"int": 0, "bool": False, "string": ""}[fact.kind] for fact in FACTS)  # type: ignore[misc]
 
 
+OF_TEXTS = frozenset(fact.path for fact in FACTS if fact.of == "texts")
+FIRST_OF_TEXTS = min(INDEX[path] for path in OF_TEXTS)
+LAST_OF_TEXTS = FIRST_OF_TEXTS + len(OF_TEXTS)
+"""one after the last; they stand together"""
+
 _ALWAYS = tuple((index, fact.value) for index, fact in enumerate(FACTS) if fact.of is None and fact.value)
 _WHERE = tuple(
     (name, tuple((index, fact.value) for index, fact in enumerate(FACTS) if fact.of == name and fact.value))
