@@ -29,6 +29,9 @@ SEALED = "hw.sealed"
 
 Route = Literal["superior_petition_office", "head_of_office"]
 _ACCUSING_TYPES = frozenset({"complaint", "report"})
+_THANKS_REACH = 8
+"""characters before a post within which 感谢 is meant for it"""
+
 Words = list[Annotated[str, Field(min_length=2, max_length=40)]]
 
 
@@ -102,9 +105,12 @@ def sealed_route(said: Said, posts: Posts, screener: Screener | None) -> Route |
     if screener is None:
         return posts.routes[named[0]]
     context = Context(screener.lexicon, text)
-    accusing = said.request_type in _ACCUSING_TYPES or bool(find_cues(context)) or screener.suspects(text.text)
+    hits = find_cues(context)
+    accusing = said.request_type in _ACCUSING_TYPES or bool(hits) or screener.suspects(text.text)
     for word in named:
-        if accusing and any(not _only_asked(context, at, word) for at in _places(text.text, word)):
+        if accusing and any(
+            not _only_asked(context, at, word) and not _thanked(context, at, hits) for at in _places(text.text, word)
+        ):
             return posts.routes[word]
     return None
 
@@ -122,6 +128,13 @@ def _only_asked(context: Context, at: int, word: str) -> bool:
     end = at + len(word)
     nowhere = Hit(len(context.text), len(context.text), "", "", "")
     return role_of(context, Word(at, end, "official"), nowhere) in ("asked", "told", "posed")
+
+
+def _thanked(context: Context, at: int, hits: list[Hit]) -> bool:
+    """Tell whether the post at a place is thanked, and its sentence tells of nothing (感谢…收了红包才办)."""
+    thanks = context.within("praise", max(context.clause(at).start, at - _THANKS_REACH), at)
+    sentence = context.sentence(at)
+    return bool(thanks) and not any(hit.kind != "weak" and sentence.start <= hit.start < sentence.end for hit in hits)
 
 
 def shell(event: TicketEvent, at: int, route: Route) -> Event:
