@@ -60,8 +60,9 @@ class Worker:
         self.settings = settings
         self.topics = settings.topics
         self.clock = clock
-        pack = load_pack(settings.rules_dir) if settings.rules_dir else default_pack()
+        # Looked at before it is read: what changes in between is then seen as a change.
         self._watcher = PackWatcher(settings.rules_dir) if settings.rules_dir else None
+        pack = load_pack(settings.rules_dir) if settings.rules_dir else default_pack()
         self._posts = load_posts(settings.posts_file) if settings.posts_file else Posts()
         self.engine = _engine(pack)
         self.metrics = WorkerMetrics(pack, CollectorRegistry())

@@ -74,12 +74,12 @@ def test_the_same_words_warn_where_the_citizen_says_them_and_not_where_a_unit_do
 
 
 def test_of_a_text_nothing_is_kept_but_findings_with_a_short_masked_piece() -> None:
-    around = "三楼以上用水高峰时没有水，已持续两个月。" * 10
-    text = f"紫河马。{around}{BRIBE}。{around}绿河马。"
+    around = "，".join(f"三楼以上用水高峰时没有水已持续{number}个月" for number in range(20))
+    text = f"{around}。{BRIBE}。{around}"
     event = event_of(body("T-1", "registered", 0, content=text, request_type="complaint"))
     kept = orjson.dumps(event, default=tuple).decode()
-    assert "河马" not in kept
-    assert kept.count("用水高峰") <= 2
+    assert len(text) > 500
+    assert [text[at : at + 80] for at in range(len(text) - 80) if text[at : at + 80] in kept] == []
     findings, _ = event.data["texts"]["content"]
     assert all(len(one.quote) <= 80 for one in findings)
 
@@ -119,9 +119,7 @@ def text_levels(story: Story, until: float = 1) -> dict[str, str]:
 
 @pytest.mark.parametrize("request_type", ["consultation", "praise"])
 def test_a_question_or_a_praise_counts_only_where_it_accuses(request_type: str) -> None:
-    vague, accusing = (
-        Story().complaint(0, content=content, request_type=request_type) for content in (IDLE, BRIBE)
-    )
+    vague, accusing = (Story().complaint(0, content=content, request_type=request_type) for content in (IDLE, BRIBE))
     assert text_levels(vague) == {}
     assert "C02" in text_levels(accusing)
     assert "C04" in text_levels(Story().complaint(0, content=IDLE))
@@ -181,7 +179,9 @@ def test_an_amended_text_takes_the_place_of_the_old_one() -> None:
     assert "C02" not in {rule for _, rule in found.in_force}
     last = found.versions("C02")[-1]
     assert (last.status.value, last.trigger) == ("retracted", "T-1-002")
-    assert [one.what for one in last.evidence if "吃拿卡要" in one.what] == [], "what no longer counts is not read again"
+    assert [one.what for one in last.evidence if "吃拿卡要" in one.what] == [], (
+        "what no longer counts is not read again"
+    )
 
 
 def test_a_fall_names_the_amendment_however_late_it_comes() -> None:

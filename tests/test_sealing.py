@@ -244,7 +244,9 @@ def test_intake_sends_a_shell_on_and_one_to_whoever_hands_it_over(
     assert isinstance(passed, EventMessage)
     assert passed.event.data == {"route": UP}
     everything = b"".join(one.value for one in out).decode() + caplog.text
-    assert [word for word in (SECRET_WORDS, HEAD, "U-SECRET", "19900001234", "红包", "李某") if word in everything] == []
+    assert [
+        word for word in (SECRET_WORDS, HEAD, "U-SECRET", "19900001234", "红包", "李某") if word in everything
+    ] == []
 
 
 def test_a_sealed_complaint_that_is_refused_is_quarantined_without_a_word_of_it(sealing: Reader) -> None:
