@@ -317,3 +317,14 @@ def test_a_broken_file_of_posts_is_a_usage_error(tmp_path: Path) -> None:
     events.write_bytes(jsonl(Story().complaint(0).records))
     posts.write_text("posts: 3\n", encoding="utf-8")
     assert call("backtest", events, "--posts", posts).exit_code == 2
+
+
+def test_explain_says_that_it_was_removed_and_nothing_more(posts_file: Path, tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    events.write_bytes(jsonl([body("T-1", "registered", 0, **FULL)]))
+    result = call("explain", "T-1", "--events", events, "--posts", posts_file, "--json")
+    record = told(result)
+    assert [one["what"] for one in record["timeline"]] == ["移出本平台"]
+    assert record["texts"] == []
+    assert {one["note"] for one in record["rules"]} == {"工单已移出本平台,不作判断"}
+    assert SECRET_WORDS not in result.output
