@@ -67,7 +67,9 @@ def backtest(
                 record = {"file": str(path), "line": number, "reason": rejected.reason, "detail": rejected.detail}
                 refused.write(json.dumps(record, ensure_ascii=False) + "\n")
 
-        source = _counted(_with_progress(recorded_events(events, RUN_KEYS, reject, reader_of(pack, posts)), events), counts)
+        source = _counted(
+            _with_progress(recorded_events(events, RUN_KEYS, reject, reader_of(pack, posts)), events), counts
+        )
         driver = run_core(pack, source, end, take)
         if refused is not None:
             _write_refused_merges(refused, driver)

@@ -26,6 +26,9 @@ def explain_ticket(
     ticket: Annotated[str, typer.Argument(help="the ticket's id")],
     events: Annotated[list[Path], typer.Option("--events", help="files of ticket events; may be given several times")],
     rules: Annotated[Path | None, typer.Option(help="a folder of rules in place of the default pack")] = None,
+    posts: Annotated[
+        Path | None, typer.Option(help="posts whose accusers are sealed, as the setting posts_file names them")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="the instant to look from; without it the last event")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable output")] = False,
 ) -> None:
@@ -37,7 +40,7 @@ def explain_ticket(
     def reject(path: Path, number: int, why: Rejected) -> None:
         rejected.append(f"{path}:{number}: {why.reason}")
 
-    source = recorded_events(events, RUN_KEYS, reject, reader_of(pack))
+    source = recorded_events(events, RUN_KEYS, reject, reader_of(pack, posts))
     driver = run_core(pack, source, end, lambda alert: None)
     if rejected:
         err.print(f"{len(rejected)} lines were rejected, the first: {rejected[0]}", markup=False)
@@ -86,8 +89,8 @@ def _as_record(ticket: str, judged: Judged, told: list[RuleExplained], now: int)
                 "category": finding.category,
                 "what": tell_finding(spoken.field, finding),
             }
-            for category in texts.categories(judged.lineage)
-            for spoken, finding in texts.findings(judged.lineage, category)
+            for told_of in texts.telling(judged.lineage).values()
+            for spoken, finding in told_of
         ],
         "facts": as_mapping(judged.values),
         "rules": [

@@ -9,10 +9,10 @@ from itertools import islice
 
 from models.ticket_event import EventType as E
 from rules.event import Event, in_fold_order
-from rules.history import Deadline, Ending, Holding, Lineage, Return, Spoken, Ticket, Visit, WaitingSpan
+from rules.history import Deadline, Ending, Holding, Lineage, Return, Ticket, Visit, WaitingSpan
 from rules.lifecycle import next_state
 from rules.sealing import SEALED
-from rules.text.result import Finding
+from rules.texts import hear, speaks
 
 DISSATISFIED = frozenset({"dissatisfied", "very_dissatisfied"})
 UNCLEAR_CODES = frozenset({"R3", "R4"})
@@ -132,6 +132,8 @@ def _registered(lineage: Lineage, ticket: Ticket, event: Event) -> None:
 
 def _amended(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     data = event.data
+    if data.get("request_type", ticket.request_type) != ticket.request_type and speaks(lineage, ticket):
+        lineage.retold.append(event)
     for name in _AMENDABLE:
         if name in data:
             setattr(ticket, name, data[name])
@@ -141,23 +143,13 @@ def _amended(lineage: Lineage, ticket: Ticket, event: Event) -> None:
         ticket.target_unit = data["target_unit"]
     for name in ("title", "content"):
         if name in data:
-            _hear(lineage, ticket, event, name, name)
+            hear(lineage, ticket, event, name, name)
 
 
 def _sealed(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     """Nothing of a case that was sealed is judged here, and it counts as nobody's complaint."""
     if lineage.sealed is None:
         lineage.sealed, lineage.claimed = event, None
-
-
-def _hear(lineage: Lineage, ticket: Ticket, event: Event, name: str, key: str) -> None:
-    """Take what a text tells of; what stood there before is no longer said."""
-    told = event.data.get("texts", {}).get(name)
-    if told is None:
-        lineage.texts.pop((ticket.ticket_id, key), None)
-        return
-    findings, private = told
-    lineage.texts[ticket.ticket_id, key] = Spoken(event, name, tuple(Finding(*one) for one in findings), tuple(private))
 
 
 def _linked(lineage: Lineage, ticket: Ticket, event: Event) -> None:
@@ -344,14 +336,14 @@ def _visited(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     _review_unreasonable(lineage, ticket)
     dissatisfied = event.data.get("result") in DISSATISFIED
     lineage.visits.append(Visit(event, dissatisfied, bool(lineage.redos)))
-    _hear(lineage, ticket, event, "comment", event.event_id)
+    hear(lineage, ticket, event, "comment", event.event_id)
     if dissatisfied:
         _resume_waiting(lineage, ticket, event)
 
 
 def _satisfaction_changed(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     lineage.rating_changes.append(event)
-    _hear(lineage, ticket, event, "comment", event.event_id)
+    hear(lineage, ticket, event, "comment", event.event_id)
 
 
 def _merged(lineage: Lineage, ticket: Ticket, event: Event) -> None:

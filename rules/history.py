@@ -146,6 +146,8 @@ class Lineage:
     ping_pong: list[Event] = field(default_factory=list)
     texts: dict[tuple[str, str], Spoken] = field(default_factory=dict)
     """by ticket and field (of a comment, its event): the texts that tell of anything"""
+    retold: list[Event] = field(default_factory=list)
+    """the events after which a text that told of something was another, or was meant otherwise"""
     sealed: Event | None = None
     """what was said of somebody above this office's authority: nothing of the case is judged here"""
     unit_names: dict[str, str] = field(default_factory=dict)

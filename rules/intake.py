@@ -1,8 +1,8 @@
 """Intake, the pure part: a validated ticket event becomes the event that everything after intake sees.
 
-Here identity ends. The citizen becomes a keyed pseudonym; the citizen's texts are screened, and of them nothing is kept but findings with a short
-masked piece each, and a sketch for likeness; units' texts are not even read; place names are masked. What is said of somebody above this
-office's authority is sealed: of the whole event an empty shell goes on (`rules/sealing.py`).
+Here identity ends. The citizen becomes a keyed pseudonym; the citizen's texts are screened, and of them nothing is kept but findings with a
+short masked piece each, and a sketch for likeness; units' texts are not even read; place names are masked. What is said of somebody above
+this office's authority is sealed: of the whole event an empty shell goes on (`rules/sealing.py`).
 """
 
 import hashlib
@@ -36,6 +36,8 @@ from rules.text.screen import Screener
 
 _UNITS = {"days": DAY, "hours": HOUR, "minutes": MINUTE}
 _NOT_THE_BODY = {"citizen", "occurred_at", "source", "backfill", "test"}
+_WORDLESS_MIN = 8
+"""characters; of a shorter text (路灯不亮) the second layer alone says nothing: there is too little to be told without its words"""
 _ENQUIRY_WORDS = ("查询", "进度")
 
 
@@ -99,11 +101,16 @@ def _said(event: TicketEvent) -> Said | None:
 def _screened(said: Said, screener: Screener) -> dict[str, Any]:
     """Return by field what the citizen's words tell of; fields that tell of nothing are absent."""
     found: dict[str, Any] = {}
-    for name, text, before in (("title", said.title, ""), ("content", said.content, said.title), ("comment", said.comment, "")):
+    for name, text, before in (
+        ("title", said.title, ""),
+        ("content", said.content, said.title),
+        ("comment", said.comment, ""),
+    ):
         if text:
             screened = screener.screen(text, name, said.names, before)
-            if screened.findings or screened.private:
-                found[name] = (screened.findings, screened.private)
+            findings = tuple(one for one in screened.findings if one.layer == "cue" or len(text) >= _WORDLESS_MIN)
+            if findings or screened.private:
+                found[name] = (findings, screened.private)
     return found
 
 

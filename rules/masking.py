@@ -54,7 +54,9 @@ _PLATE = re.compile(
 )
 _HOUSE = re.compile(r"[0-9A-Za-z一二三四五六七八九十百〇零]+(?:号楼|号院|号|栋|幢|座|单元|室|弄|户)")
 _GROUP = re.compile(r"第?[0-9一二三四五六七八九十]+(?:组|社|队)")
-_NAMED = re.compile(r"(?<=我叫)[\u4e00-\u9fff]{2,4}|(?<=本人)(?!是|系|在|叫|对|因|于|为|家|想|名)[\u4e00-\u9fff]{2,3}(?=,|,|。|、)")
+_NAMED = re.compile(
+    r"(?<=我叫)[\u4e00-\u9fff]{2,4}|(?<=本人)(?!是|系|在|叫|对|因|于|为|家|想|名)[\u4e00-\u9fff]{2,3}(?=,|,|。|、)"
+)
 _ACCOUNT = re.compile(r"(?:微信|扣扣|QQ|qq|VX|vx|Vx|V信|v信)号?[\s是为:：]{0,3}[A-Za-z0-9][A-Za-z0-9_\-]{4,29}")
 # What a text must hold for the longer searches to be worth their while.
 _CAPITAL = re.compile(r"[A-Z]")

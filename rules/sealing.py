@@ -1,8 +1,8 @@
 """The sealed bypass: a complaint about the head of this office, or about an officer above its authority, does not enter the platform.
 
-Rules for handling accusations, art. 15 (检举控告工作规则): the former goes straight to the next higher petition office, the latter straight to the head of
-the office; neither may be copied, excerpted or entered into a platform. So intake lets through an empty shell: id, time, route. The posts are
-configured (`posts_file`); without them nothing is sealed.
+Rules for handling accusations, art. 15 (检举控告工作规则): the former goes straight to the next higher petition office, the latter straight
+to the head of the office; neither may be copied, excerpted or entered into a platform. So intake lets through an empty shell: id, time,
+route. The posts are configured (`posts_file`); without them nothing is sealed.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ SEALED = "hw.sealed"
 
 Route = Literal["superior_petition_office", "head_of_office"]
 _ACCUSING_TYPES = frozenset({"complaint", "report"})
+_THANKS_REACH = 8
+"""characters before a post within which 感谢 is meant for it"""
+
+Words = list[Annotated[str, Field(min_length=2, max_length=40)]]
 
 
 class Post(Contract):
     """A post whose holder is above this office, or heads it."""
 
-    titles: Annotated[list[Annotated[str, Field(min_length=2, max_length=40)]], Field(min_length=1)]
-    holders: Annotated[list[Annotated[str, Field(min_length=2, max_length=20)]], Field(description="their names")] = Field(
-        default_factory=list
-    )
+    titles: Words = Field(min_length=1)
+    holders: Words = Field(default_factory=list, description="their names")
     route: Annotated[
         Route,
         Field(description="head of this office: superior_petition_office; managed by a higher office: head_of_office"),
@@ -103,15 +105,19 @@ def sealed_route(said: Said, posts: Posts, screener: Screener | None) -> Route |
     if screener is None:
         return posts.routes[named[0]]
     context = Context(screener.lexicon, text)
-    accusing = said.request_type in _ACCUSING_TYPES or bool(find_cues(context)) or screener.suspects(text)
+    hits = [hit for hit in find_cues(context) if hit.kind != "innocent"]
+    accusing = said.request_type in _ACCUSING_TYPES or bool(hits) or screener.suspects(text)
     for word in named:
-        if accusing and any(not _only_asked(context, at, word) for at in _places(text.text, word)):
+        if accusing and any(
+            not _only_asked(context, at, word) and not _thanked(context, at, hits) for at in _places(text.text, word)
+        ):
             return posts.routes[word]
     return None
 
 
 def _places(text: str, word: str) -> list[int]:
-    places, at = [], text.find(word)
+    places: list[int] = []
+    at = text.find(word)
     while at >= 0 and len(places) < 100:
         places.append(at)
         at = text.find(word, at + 1)
@@ -122,6 +128,13 @@ def _only_asked(context: Context, at: int, word: str) -> bool:
     end = at + len(word)
     nowhere = Hit(len(context.text), len(context.text), "", "", "")
     return role_of(context, Word(at, end, "official"), nowhere) in ("asked", "told", "posed")
+
+
+def _thanked(context: Context, at: int, hits: list[Hit]) -> bool:
+    """Tell whether the post at a place is thanked, and its sentence tells of nothing (感谢…收了红包才办)."""
+    thanks = context.within("praise", max(context.clause(at).start, at - _THANKS_REACH), at)
+    sentence = context.sentence(at)
+    return bool(thanks) and not any(hit.kind != "weak" and sentence.start <= hit.start < sentence.end for hit in hits)
 
 
 def shell(event: TicketEvent, at: int, route: Route) -> Event:

@@ -1,11 +1,12 @@
-"""What a lineage's texts say: the findings of intake's screening, as facts read them."""
+"""What a lineage's texts say: the findings of intake's screening, as the fold hears them and facts read them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from rules.event import Event
-from rules.history import Lineage, Spoken
+from rules.history import Lineage, Spoken, Ticket
 from rules.text.result import Finding
 
 CATEGORIES = (*(f"C{number:02d}" for number in range(1, 13)), "X1", "X2")
@@ -18,79 +19,76 @@ def counts(finding: Finding, request_type: str | None, field: str) -> bool:
     return finding.accuses or field == "comment" or request_type not in _ONLY_ASKS
 
 
-def findings(lineage: Lineage, category: str) -> Iterator[tuple[Spoken, Finding]]:
-    """Yield what counts of a category."""
+class Told(NamedTuple):
+    """One finding that counts, and the text it was found in."""
+
+    spoken: Spoken
+    finding: Finding
+
+
+Telling = Mapping[str, Sequence[Told]]
+"""what counts, by category, in the order of CATEGORIES"""
+
+_NOTHING: Telling = {}
+
+
+def hear(lineage: Lineage, ticket: Ticket, event: Event, name: str, key: str) -> None:
+    """Take what a text tells of; what stood there before is no longer said."""
+    told = event.data.get("texts", {}).get(name)
+    if lineage.texts.pop((ticket.ticket_id, key), None) is not None:
+        lineage.retold.append(event)
+    if told is not None:
+        findings, private = told
+        lineage.texts[ticket.ticket_id, key] = Spoken(
+            event, name, tuple(Finding(*one) for one in findings), tuple(private)
+        )
+
+
+def speaks(lineage: Lineage, ticket: Ticket) -> bool:
+    """Return whether any text of the ticket tells of anything."""
+    return any(one == ticket.ticket_id for one, _ in lineage.texts)
+
+
+def telling(lineage: Lineage) -> Telling:
+    """Return what counts: what a consultation or a praise says counts only where it accuses all the same."""
+    if not lineage.texts:
+        return _NOTHING
+    told: dict[str, list[Told]] = {}
     for spoken in lineage.texts.values():
         request_type = lineage.tickets[spoken.event.ticket_id].request_type
         for finding in spoken.findings:
-            if finding.category == category and counts(finding, request_type, spoken.field):
-                yield spoken, finding
+            if counts(finding, request_type, spoken.field):
+                told.setdefault(finding.category, []).append(Told(spoken, finding))
+    return {category: told[category] for category in CATEGORIES if category in told}
 
 
-def _best(lineage: Lineage, category: str) -> Finding | None:
-    return max(
-        (finding for _, finding in findings(lineage, category)),
-        key=lambda finding: (finding.confidence, finding.specificity),
-        default=None,
-    )
+def best(told: Sequence[Told]) -> Finding | None:
+    """Return the surest finding."""
+    return max((one.finding for one in told), key=lambda one: (one.confidence, one.specificity), default=None)
 
 
-def confidence(lineage: Lineage, category: str) -> int:
+def confidence(told: Sequence[Told]) -> int:
     """Return the confidence of the surest finding, 0–100."""
-    best = _best(lineage, category)
-    return best.confidence if best else 0
+    found = best(told)
+    return found.confidence if found else 0
 
 
-def specificity(lineage: Lineage, category: str) -> int:
+def specificity(told: Sequence[Told]) -> int:
     """Return the specificity of the surest finding, 0–5."""
-    best = _best(lineage, category)
-    return best.specificity if best else 0
+    found = best(told)
+    return found.specificity if found else 0
 
 
-def severe(lineage: Lineage, category: str) -> bool:
+def severe(told: Sequence[Told]) -> bool:
     """Return whether any sure finding is told with what makes it worse."""
-    return any(finding.severe and finding.confidence >= SURE for _, finding in findings(lineage, category))
+    return any(one.finding.severe and one.finding.confidence >= SURE for one in told)
 
 
-def categories(lineage: Lineage) -> tuple[str, ...]:
-    """Return the categories that count, in their order."""
-    told = {finding.category for one in lineage.texts.values() for finding in one.findings}
-    return tuple(name for name in CATEGORIES if name in told and any(True for _ in findings(lineage, name)))
+def only_hinted(told: Sequence[Told]) -> bool:
+    """Return whether it is told only without its words."""
+    return bool(told) and all(one.finding.layer == "euphemism" for one in told)
 
 
-def only_hinted(lineage: Lineage, category: str) -> bool:
-    """Return whether a category is told only without its words."""
-    found = [finding for _, finding in findings(lineage, category)]
-    return bool(found) and all(finding.layer == "euphemism" for finding in found)
-
-
-def speaking(lineage: Lineage, category: str) -> list[Event]:
-    """Return the events whose words tell of a category."""
-    return [spoken.event for spoken, _ in findings(lineage, category)]
-
-
-def spoken(lineage: Lineage) -> list[Event]:
-    """Return the events with words that tell of anything."""
-    return [one.event for one in lineage.texts.values()]
-
-
-def private(lineage: Lineage) -> int:
+def private(lineage: Lineage, told: Telling) -> int:
     """Return how many categories are told of private actors alone."""
-    told = {category for one in lineage.texts.values() for category in one.private}
-    return sum(not any(True for _ in findings(lineage, category)) for category in told)
-
-
-__all__ = [
-    "CATEGORIES",
-    "Spoken",
-    "categories",
-    "confidence",
-    "counts",
-    "findings",
-    "only_hinted",
-    "private",
-    "severe",
-    "speaking",
-    "specificity",
-    "spoken",
-]
+    return len({category for one in lineage.texts.values() for category in one.private} - told.keys())

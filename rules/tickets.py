@@ -151,7 +151,8 @@ def _judged(engine: Engine, state: TicketState, merged: Event | None, now: int) 
     values = compute(View(lineage, state.repeats, now))
     if merged is not None or lineage.sealed is not None:
         return Judged(lineage, values, (None,) * len(engine.rules), merged)
-    return Judged(lineage, values, engine.levels(values), None)
+    levels, values = engine.judge(values)
+    return Judged(lineage, values, levels, None)
 
 
 def settle(engine: Engine, state: TicketState, now: int, clock: int) -> Step:
@@ -197,6 +198,7 @@ def _warn(
             outputs.append(Alert.model_validate_json(standing.held).model_copy(update={"push": True}))
         standings[rule_id] = replace(standing, held=None)
     ended_by, reason = _end_of(judged)
+    levels = tuple(zip(engine.rules, judged.levels, strict=True))
     for rule, level in changed:
         previous = standings.get(rule.id)
         before = previous.level if previous else None
@@ -216,6 +218,7 @@ def _warn(
             reason,
             (*flags, *trial),
             push,
+            levels,
         )
         alert = make_alert(change)
         outputs.append(alert)

@@ -59,7 +59,10 @@ class WorkerMetrics:
             registry=registry,
         )
         self.reloads = Counter(
-            "hw_rules_reloads_total", "Changed rules: taken, or refused and the old ones kept", ["outcome"], registry=registry
+            "hw_rules_reloads_total",
+            "Changed rules: taken, or refused and the old ones kept",
+            ["outcome"],
+            registry=registry,
         )
         for route in get_args(Route):
             self.sealed_events.labels(route)

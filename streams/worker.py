@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, Protocol
@@ -10,8 +11,8 @@ import faust
 from prometheus_client import CollectorRegistry
 
 from rules.engine import Engine
-from rules.messages import TickMessage, encode
 from rules.intake import Reader
+from rules.messages import TickMessage, encode
 from rules.pack import Pack, default_pack, load_pack
 from rules.sealing import Posts, load_posts
 from rules.text.screen import Screener
@@ -29,6 +30,8 @@ from streams.settings import Settings
 from streams.tables import BulkTable
 from streams.ticket_partition import TicketPartition
 from streams.topics_admin import require_topics
+
+log = logging.getLogger(__name__)
 
 TICKETS_TYPE, CITIZENS_TYPE = 1, 2
 STATE_SCHEMA = 1
@@ -57,8 +60,9 @@ class Worker:
         self.settings = settings
         self.topics = settings.topics
         self.clock = clock
-        pack = load_pack(settings.rules_dir) if settings.rules_dir else default_pack()
+        # Looked at before it is read: what changes in between is then seen as a change.
         self._watcher = PackWatcher(settings.rules_dir) if settings.rules_dir else None
+        pack = load_pack(settings.rules_dir) if settings.rules_dir else default_pack()
         self._posts = load_posts(settings.posts_file) if settings.posts_file else Posts()
         self.engine = _engine(pack)
         self.metrics = WorkerMetrics(pack, CollectorRegistry())

@@ -14,6 +14,7 @@ from rules.driver import Driver
 from rules.engine import Engine
 from rules.intake import to_event
 from rules.pack import default_pack
+from tests.builders import reader
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def events() -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def versions(events: list[dict[str, Any]]) -> list[Alert]:
     driver = Driver(Engine(default_pack()))
-    found = [alert for event in events for alert in driver.feed(to_event(validate_event(event), []))]
+    found = [alert for event in events for alert in driver.feed(to_event(validate_event(event), [], reader()))]
     return found + list(driver.advance(parse_instant(UNTIL)))
 
 

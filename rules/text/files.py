@@ -17,8 +17,12 @@ class WordsFile(Contract):
     collective: Annotated[Words, Field(description="the body as people call it: 村里, 所里")]
     staff: Annotated[Words, Field(description="A2: official only beside an office: 工作人员, 领导")]
     private: Annotated[Words, Field(description="A3: not supervised: merchants, property managers, neighbours")]
-    frontline: Annotated[Words, Field(description="staff of public services who are not managers: nurses, drivers, teachers")]
-    no_actor: Annotated[Words, Field(description="words that hold an actor's name and mean another thing: 小区里, 办公室主任")]
+    frontline: Annotated[
+        Words, Field(description="staff of public services who are not managers: nurses, drivers, teachers")
+    ]
+    no_actor: Annotated[
+        Words, Field(description="words that hold an actor's name and mean another thing: 小区里, 办公室主任")
+    ]
     offices: Annotated[Words, Field(description="what makes a staff member beside it an official one")]
     asking: Annotated[Words, Field(description="before a body that is asked to act: 希望, 请, 建议")]
     acting: Annotated[Words, Field(description="what a body is asked to do: 查处, 核实")]
@@ -35,7 +39,9 @@ class WordsFile(Contract):
     suggestion: Annotated[Words, Field(description="wishes for the future: 建议加强, 希望以后")]
     hearsay: Words
     doubt: Annotated[Words, Field(description="the speaker asks himself: 是不是, 谁是")]
-    clearing: Annotated[Words, Field(description="the speaker clears somebody or takes something back, anywhere: 更正, 造谣")]
+    clearing: Annotated[
+        Words, Field(description="the speaker clears somebody or takes something back, anywhere: 更正, 造谣")
+    ]
     media: Annotated[Words, Field(description="the text is about a film, an exhibition, a slogan, anywhere in it")]
     consultation: Words
     praise: Words
@@ -75,14 +81,20 @@ class TextSection(Contract):
 
     definition: str
     counterpart: Annotated[bool, Field(description="somebody private belongs to the act: a host, a giver")] = False
-    own_actor: Annotated[Words, Field(description="cues that only fit an official or the handling of a ticket")] = Field(default_factory=list)
+    own_actor: Words = Field(
+        default_factory=list, description="cues that only fit an official or the handling of a ticket"
+    )
     cues: Words = Field(default_factory=list)
-    mild: Annotated[Words, Field(description="cues that do not bear the highest level")] = Field(default_factory=list)
-    broad: Annotated[Words, Field(description="cues that many an ordinary complaint has too: blue by themselves")] = Field(default_factory=list)
-    weak: Annotated[Words, Field(description="everyday words: they count only where the second layer agrees")] = Field(default_factory=list)
-    hints: Annotated[Words, Field(description="told without its words; never above blue")] = Field(default_factory=list)
-    patterns: Annotated[list[NearPattern], Field(description="for what cues cannot say")] = Field(default_factory=list)
-    severe: Annotated[Words, Field(description="RE2: what makes it worse, near the cue")] = Field(default_factory=list)
-    innocent: Annotated[Words, Field(description="words in which a cue is no cue: 办公车位")] = Field(default_factory=list)
+    mild: Words = Field(default_factory=list, description="cues that do not bear the highest level")
+    broad: Words = Field(
+        default_factory=list, description="cues that many an ordinary complaint has too: blue by themselves"
+    )
+    weak: Words = Field(
+        default_factory=list, description="everyday words: they count only where the second layer agrees"
+    )
+    hints: Words = Field(default_factory=list, description="told without its words; never above blue")
+    patterns: list[NearPattern] = Field(default_factory=list, description="for what cues cannot say")
+    severe: Words = Field(default_factory=list, description="RE2: what makes it worse, near the cue")
+    innocent: Words = Field(default_factory=list, description="words in which a cue is no cue: 办公车位")
     examples: list[TextExample] = Field(min_length=1)
     hard_negatives: list[HardNegative] = Field(min_length=1)

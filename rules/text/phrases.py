@@ -4,8 +4,8 @@
     收…红包                       a gap of up to eight characters, none of them punctuation
     给/送/塞…{official}…钱/红包    alternatives; {official} stands for any word of that list in words.yaml
 
-Blanks around a part do not count. Matching is by one scan for all literals and then by position: time grows with the text, not with the number
-of cues.
+Blanks around a part do not count. Matching is by one scan for all literals and then by position: time grows with the text, not with the
+number of cues.
 """
 
 import re

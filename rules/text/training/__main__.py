@@ -4,11 +4,13 @@
     python -m rules.text.training --cross-validate    measure on the examples, and write nothing
 
 One logistic regression for each category over the hashed pieces of `rules/text/euphemism.py`, weighted by inverse document frequency. A
-category's threshold is where it flags at most `--false-alarms` of the ordinary examples that it did not learn from. Same examples, same weights.
+category's threshold is where it flags at most `--false-alarms` of the ordinary examples that it did not learn from. Same examples, same
+weights.
 """
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +26,7 @@ from rules.text.normalize import Plain, normalize
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "model.npz"
-CATEGORIES = tuple(f"C{number:02d}" for number in range(1, 13)) + ("X1", "X2")
+CATEGORIES = (*(f"C{number:02d}" for number in range(1, 13)), "X1", "X2")
 FOLDS = 5
 SEED = 20251125
 _STRENGTH = 20.0
@@ -86,7 +88,8 @@ class Fitted:
 
     def probabilities(self, texts: csr_matrix) -> np.ndarray:
         """Return one row a text, one column a category."""
-        return 1 / (1 + np.exp(-(self._weighted(texts) @ self.coefficients.T + self.bias)))
+        found: np.ndarray = 1 / (1 + np.exp(-(self._weighted(texts) @ self.coefficients.T + self.bias)))
+        return found
 
 
 def folds(labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -106,7 +109,8 @@ def out_of_fold(texts: csr_matrix, labels: np.ndarray) -> np.ndarray:
 def thresholds(found: np.ndarray, labels: np.ndarray, false_alarms: float) -> np.ndarray:
     """Return for each category where at most so many ordinary texts are flagged, by it alone."""
     ordinary = ~labels.any(axis=1)
-    return np.quantile(found[ordinary], 1 - false_alarms, axis=0)
+    limits: np.ndarray = np.quantile(found[ordinary], 1 - false_alarms, axis=0)
+    return limits
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -121,7 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     labels = np.array([[category in example.labels for category in CATEGORIES] for example in read])
     held_out = out_of_fold(texts, labels)
     limits = thresholds(held_out, labels, options.false_alarms)
-    print(json.dumps(measured(held_out, labels, limits, [example.kind for example in read]), indent=1))
+    report = measured(held_out, labels, limits, [example.kind for example in read])
+    sys.stdout.write(json.dumps(report, indent=1) + "\n")
     if not options.cross_validate:
         write(options.out, Fitted(texts, labels), limits)
 
