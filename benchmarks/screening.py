@@ -1,10 +1,12 @@
 """Screening texts, every layer, in one process; against jieba's plain segmentation of the same texts.
 
-By name it screens synthetic texts. With files of real messages (the public sets that docs/real-data.md names) it screens those and writes nothing down but figures:
+By name it screens synthetic texts. With files of real messages (the public sets that docs/real-data.md names)
+it screens those and writes nothing down but figures:
 
     python -m benchmarks.screening MESSAGES.csv.gz…
 
-One half of the texts warms the process up, the other half is measured; both programs get the same halves. Start-up is the time from before the first import to the first text screened, in a fresh process; memory is that of a process that screened all texts.
+One half of the texts warms the process up, the other half is measured; both programs get the same halves. Start-up is the time from before
+the first import to the first text screened, in a fresh process; memory is that of a process that screened all texts.
 """
 
 from __future__ import annotations
@@ -56,7 +58,11 @@ def measure(texts: list[str], parameters: dict[str, str | int | float], quick: b
         Row("start-up, first text screened", statistics.median(one["start"] for one in first), "s", at_most=1.5),
         Row("memory of the process, at most", max(one["memory"] for one in first), "MB", at_most=250),
         *(
-            Row(f"a text of cues only, {size:,} characters", statistics.median(one["long"][str(size)] for one in first), "ms")
+            Row(
+                f"a text of cues only, {size:,} characters",
+                statistics.median(one["long"][str(size)] for one in first),
+                "ms",
+            )
             for size in (*_LONG, 200_000)
         ),
     )
@@ -71,9 +77,13 @@ def measure(texts: list[str], parameters: dict[str, str | int | float], quick: b
 
 def synthetic(count: int, seed: int = 377) -> list[str]:
     """Return texts of about `CHARACTERS` characters: ordinary complaints, among them sentences of the exam sets."""
-    draw = random.Random(seed)  # noqa: S311 - nothing secret
+    draw = random.Random(seed)
     ordinary = [content for line in generate_lines(count, seed) if (content := json.loads(line).get("content"))]
-    told = [json.loads(line)["text"] for file in sorted(EXAM.glob("*.jsonl")) for line in file.read_text(encoding="utf-8").splitlines()]
+    told = [
+        json.loads(line)["text"]
+        for file in sorted(EXAM.glob("*.jsonl"))
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
     texts = []
     for number in range(count):
         parts = [draw.choice(told)] if number % _TOLD_EVERY == 0 else []
@@ -104,7 +114,9 @@ def _child(what: str, file: Path) -> dict[str, float]:
 
 def main() -> None:
     """Measure on files of real messages."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.screening", description="Measure screening on real messages.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.screening", description="Measure screening on real messages."
+    )
     parser.add_argument("files", nargs="+", type=Path, metavar="MESSAGES.csv.gz")
     print("\n".join(lines(measure(real(parser.parse_args().files), {"texts": "real messages"}))))
 

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from pathlib import Path
 
 BEGAN = time.perf_counter()
 
@@ -49,17 +50,13 @@ def cut(file: str) -> dict[str, object]:
 
 def _halves(file: str) -> tuple[list[str], list[str]]:
     """Return the texts that warm the process up, as a service is that runs for weeks, and the others, which are measured."""
-    with open(file, encoding="utf-8") as stream:
-        texts: list[str] = json.load(stream)
+    texts: list[str] = json.loads(Path(file).read_text(encoding="utf-8"))
     return texts[0::2], texts[1::2]
 
 
 def _peak_mb() -> float:
-    with open("/proc/self/status", encoding="ascii") as status:
-        for line in status:
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    return 0.0
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 if __name__ == "__main__":

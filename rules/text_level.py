@@ -6,7 +6,7 @@ handling has its neutral value. So a rule that adds up text and process (X3) say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -19,7 +19,6 @@ from rules.facts import Value, as_tree
 from rules.pack import Rule
 from rules.text.result import Finding, Screened
 from rules.text.screen import Screener
-
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,9 @@ def test_a_text_without_words_says_nothing(screener: Screener, text: str) -> Non
     assert not [one for one in screened.findings if one.layer == "cue"]
 
 
-@pytest.mark.parametrize("text", [_CUES * 5_000, "不作为" * 5_000, "红包" * 100_000, f"{_CUES}。" * 20_000, f"{_CUES}\n" * 20_000])
+@pytest.mark.parametrize(
+    "text", [_CUES * 5_000, "不作为" * 5_000, "红包" * 100_000, f"{_CUES}。" * 20_000, f"{_CUES}\n" * 20_000]
+)
 def test_thousands_of_cues_are_looked_at_no_more_than_so_many_times(screener: Screener, text: str) -> None:
     screened = screener.explain(text)
     assert 0 < len(screened.seen) <= MAX_HITS
@@ -65,7 +67,28 @@ def test_any_text_is_screened(text: str) -> None:
 
 @given(
     st.lists(
-        st.sampled_from(["村书记", "收红包", "没有", "《", "》", "?", "。", "老板", "请", "查处", "5000元", "\u200b", "如果", "2023年", "不作为", "的", "\n", "自称"]),
+        st.sampled_from(
+            [
+                "村书记",
+                "收红包",
+                "没有",
+                "《",
+                "》",
+                "?",
+                "。",
+                "老板",
+                "请",
+                "查处",
+                "5000元",
+                "\u200b",
+                "如果",
+                "2023年",
+                "不作为",
+                "的",
+                "\n",
+                "自称",
+            ]
+        ),
         max_size=25,
     )
 )

@@ -1,4 +1,7 @@
-"""The project's own exam sets: standard wording, euphemisms, hard negatives; each again in a blind set, written by others and never tuned on."""
+"""The project's own exam sets: standard wording, euphemisms, hard negatives.
+
+Each part again in a blind set, whose writers saw neither the cues nor what screening finds.
+"""
 
 from __future__ import annotations
 

@@ -121,9 +121,7 @@ def test_a_title_says_who_is_meant_but_its_cues_do_not_count_twice(screener: Scr
 
 def test_specificity_counts_time_amount_place_person_and_evidence(screener: Screener) -> None:
     vague = _found(screener.screen("村支书收红包"), "C08")
-    exact = _found(
-        screener.screen("2023年5月12日晚上,村支书张某在镇上的饭店收了我5000元红包,有转账记录和录音"), "C08"
-    )
+    exact = _found(screener.screen("2023年5月12日晚上,村支书张某在镇上的饭店收了我5000元红包,有转账记录和录音"), "C08")
     assert vague is not None
     assert exact is not None
     assert vague.specificity < 3 <= exact.specificity

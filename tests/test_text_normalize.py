@@ -61,7 +61,11 @@ def test_it_always_has_as_many_codes_as_characters(text: str) -> None:
     assert [ord(character) for character in plain.text] == plain.codes.tolist()
 
 
-@given(st.text(alphabet="收红包村书记，。", min_size=1, max_size=30), st.integers(0, 29), st.sampled_from("\u200b\u3000 \u00ad"))
+@given(
+    st.text(alphabet="收红包村书记，。", min_size=1, max_size=30),
+    st.integers(0, 29),
+    st.sampled_from("\u200b\u3000 \u00ad"),
+)
 def test_a_character_that_says_nothing_changes_nothing(text: str, at: int, nothing: str) -> None:
     assert normalize(text[:at] + nothing + text[at:]).text == normalize(text).text
 

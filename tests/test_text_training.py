@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_windows_cover_a_text_and_none_is_long() -> None:
     spans = windows(text)
     assert spans[0][0] == 0
     assert spans[-1][1] == len(text)
-    assert all(before[1] == after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(spans))
     assert all(0 < end - start <= WINDOW for start, end in spans)
 
 

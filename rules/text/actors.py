@@ -1,10 +1,10 @@
 """Who did it: the nearest actor before a cue, unless that one is asked for help, was harmed, or somebody else posed as it.
 
-    不作为的城管                 an official after the cue, bound to it by 的
-    村书记…收红包                the official before it
-    请市监局查处超市行贿进货      the official is asked for help; the shop is the actor
-    商贩辱骂城管                 the official is the victim
-    自称社保局的人要好处费        somebody poses as the official
+不作为的城管                 an official after the cue, bound to it by 的
+村书记…收红包                the official before it
+请市监局查处超市行贿进货      the official is asked for help; the shop is the actor
+商贩辱骂城管                 the official is the victim
+自称社保局的人要好处费        somebody poses as the official
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def agent_of(context: Context, hit: Hit) -> Agent:
         agent = Agent("implicit", 0.5 if alone else 0.95, "说法本身指向公职或办理过程")
     agent = agent or _after(context, hit, actors, sentence)
     if agent is None and asked:
-        return Agent("asked", 0.0, f"“{context.text[asked[-1].start : asked[-1].end]}”是求助对象、受害人或被冒充者,不是行为人")
+        return Agent(
+            "asked", 0.0, f"“{context.text[asked[-1].start : asked[-1].end]}”是求助对象、受害人或被冒充者,不是行为人"
+        )
     return agent or _spoken_of_earlier(context, hit, sentence) or _unknown(context)
 
 
@@ -202,6 +204,9 @@ def _spoken_of_earlier(context: Context, hit: Hit, sentence: Span) -> Agent | No
 def _unknown(context: Context) -> Agent:
     if context.words("private") or context.words("frontline"):
         return Agent(PRIVATE, 0.0, "全文只有非监察对象")
-    if any(role_of(context, word, Hit(len(context.text), len(context.text), "", "", "")) is None for word in context.words("official")[:20]):
+    if any(
+        role_of(context, word, Hit(len(context.text), len(context.text), "", "", "")) is None
+        for word in context.words("official")[:20]
+    ):
         return Agent("official", 0.5, "全文提到公职主体,与说法相隔较远")
     return Agent("unknown", 0.35, "没有说明行为人")

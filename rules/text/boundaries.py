@@ -1,7 +1,7 @@
 """Word boundaries around a short hit: 公车 in 办公车位 is no cue.
 
-jieba, with a private dictionary of only the words that share a character with the beginning or end of a short cue: it loads in a tenth of the
-time and memory of the whole one, and nothing else in the process is changed by it.
+jieba, with a private dictionary of only the words that share a character with the beginning or end of a short cue: it loads in a tenth of
+the time and memory of the whole one, and nothing else in the process is changed by it.
 """
 
 import re

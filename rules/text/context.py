@@ -81,10 +81,7 @@ class Context:
             return False
         if len(words) >= _MANY:
             return bool(self.within(kind, start, end))
-        for first, last, _ in words:
-            if first >= start and last <= end:
-                return True
-        return False
+        return any(first >= start and last <= end for first, last, _ in words)
 
     @cached_property
     def whole(self) -> dict[str, Word]:

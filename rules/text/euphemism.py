@@ -1,7 +1,7 @@
 """The second layer: misconduct told without its words. A linear model over character n-grams; scoring needs numpy alone.
 
-It sees windows of a text, each by the hashes of its one- and two-character pieces, and gives each category the best window's probability. What it alone finds
-is never above blue. Weights are made by `python -m rules.text.training`.
+It sees windows of a text, each by the hashes of its one- and two-character pieces, and gives each category the best window's probability.
+What it alone finds is never above blue. Weights are made by `python -m rules.text.training`.
 """
 
 from __future__ import annotations
@@ -111,5 +111,5 @@ def probabilities(model: Model, plain: Plain, first: int = 0) -> tuple[Floats, l
     lengths = np.sqrt(np.maximum(sums[:, -1:], 1e-6))
     # The best of many windows is likely by chance: in k windows the odds must be k times as good.
     logits = sums[:, : len(model.categories)] / lengths + (model.bias - np.float32(math.log(len(spans))))
-    found: Floats = 1.0 / (1.0 + np.exp(-logits))
-    return found, spans
+    found = np.float32(1) / (np.float32(1) + np.exp(-logits))
+    return found.astype(np.float32, copy=False), spans

@@ -1,7 +1,7 @@
 """The gates: what a cue means where it stands. Each is one function that lets a hit pass, weakens it or stops it, and says why.
 
-In this order (docs/text-screening.md): boundary, negation, hypothetical, quotation, hearsay, actor, question. The order of the first four does not
-matter to the result, only to the reason that is told. What an actor is, and when an official is only asked for help, is in actors.py.
+In this order (docs/text-screening.md): boundary, negation, hypothetical, quotation, hearsay, doubt, cleared, actor, question. The order of the
+first does not matter to the result, only to the reason that is told. What an actor is, and when an official is only asked for help, is in actors.py.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ GATES: tuple[Gate, ...] = (boundary, negation, hypothetical, quotation, hearsay,
 
 
 def asks(context: Context, hit: Hit) -> Verdict | None:
-    """Tell whether the text only asks, or thanks: its first sentence or the hit's own does. Told apart, since a request type says it too."""
+    """Tell whether the text only asks, or thanks: its first sentence or the hit's own does."""
     sentence = context.sentence(hit.start)
     if context.text.startswith("咨询"):
         return Verdict("consultation", 0, "咨询(“咨询”)")

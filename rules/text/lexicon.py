@@ -6,7 +6,7 @@ words around it. Both are Aho-Corasick automata, so their time grows with the te
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,9 +1,9 @@
 """One plain form of a text for matching, with a map back to the original's offsets.
 
-NFKC, traditional to simplified (OpenCC's characters), lower case; format characters and the blanks between Chinese characters are dropped, a
-character that comes three times or more in a row stands once. One character of the original may become several (㎏) or none (a zero-width
-space): `Plain.original` says which of them a span came from. Linear in the text's length; characters are numbers in one array, so that a text costs
-a few array operations.
+NFKC, traditional to simplified (OpenCC's characters), lower case; format characters and the blanks between Chinese characters are dropped,
+a character that comes three times or more in a row stands once. One character of the original may become several (㎏) or none (a
+zero-width space): `Plain.original` says which of them a span came from. Linear in the text's length; characters are numbers in one array,
+so that a text costs a few array operations.
 """
 
 import unicodedata
@@ -65,7 +65,7 @@ def normalize(text: str) -> Plain:
 
 def _kept(plain: Codes, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which characters stay: of a run the first, of blanks one between two Latin letters or digits."""
-    kept = plain != _DROPPED
+    kept: NDArray[np.bool_] = plain != _DROPPED
     twice = np.flatnonzero(same)
     if len(twice):
         characters = plain[twice]

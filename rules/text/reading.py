@@ -74,9 +74,7 @@ class Reading:
         span = self.context.plain.original(hit.start, hit.end)
         severe = confidence > 0 and self._severe(hit)
         words = self.text[span[0] : span[1]]
-        return Seen(
-            hit, span, words, tuple(verdicts), round(min(confidence, 100)), specifics, severe, actor, accuses
-        )
+        return Seen(hit, span, words, tuple(verdicts), round(min(confidence, 100)), specifics, severe, actor, accuses)
 
     def specifics(self, start: int, end: int) -> tuple[str, ...]:
         """Return which of time, amount, place, person and evidence stand around a span, in Chinese."""

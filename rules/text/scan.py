@@ -38,14 +38,13 @@ def find_cues(context: Context) -> list[Hit]:
     reach, values = lexicon.reach, lexicon.anchors.values
     for index, start, end in lexicon.anchors.matches(text):
         plain, chained = values[index]
-        for cue in plain:
-            found.append(Hit(start, end, cue.category, cue.kind, cue.source))
+        found += [Hit(start, end, cue.category, cue.kind, cue.source) for cue in plain]
         if not chained:
             continue
         near = text[max(0, start - reach) : end + reach]
         for cue in chained:
             for need in cue.needs:  # most cues with gaps end here: a part of theirs stands nowhere near
-                if not any([word in near for word in need]):
+                if not any(word in near for word in need):
                     break
             else:
                 hit = _chained(context, cue, start, end)

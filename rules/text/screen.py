@@ -1,6 +1,7 @@
 """Screening: a citizen's text in, findings by category out. Pure and stateless; one call a text.
 
-Two layers: cues that pass the gates, and the linear model of `rules/text/euphemism.py`. Each counts by itself; where a cue alone says little, the model must agree.
+Two layers: cues that pass the gates, and the linear model of `rules/text/euphemism.py`. Each counts by itself; where a cue alone
+says little, the model must agree.
 """
 
 from __future__ import annotations
@@ -20,7 +21,19 @@ from rules.text.result import Finding, Screened, Seen
 from rules.text.scan import Hit, find_cues
 
 UNIT_FIELDS = frozenset(
-    {"reason", "reply", "evidence", "basis", "review", "退单理由", "办理结果", "公开答复内容", "审核意见", "答复", "办理情况"}
+    {
+        "reason",
+        "reply",
+        "evidence",
+        "basis",
+        "review",
+        "退单理由",
+        "办理结果",
+        "公开答复内容",
+        "审核意见",
+        "答复",
+        "办理情况",
+    }
 )
 """what units say: never screened (domain: 字段闸)"""
 
@@ -78,8 +91,8 @@ class Screener:
     def screen(self, text: str, field: str = "content", names: Iterable[str] = (), before: str = "") -> Screened:
         """Return what a text says; nothing for a unit's own words. `names` are masked in quotes.
 
-        `before` is what was said before it (a content's title): who is meant may be said there, but no cue of it counts. Its `seen` holds only the
-        cues that were looked at; `explain` has all.
+        `before` is what was said before it (a content's title): who is meant may be said there, but no cue of it counts.
+        `seen` holds only the cues that were looked at; `explain` has all.
         """
         return self._screened(text, field, names, before, every=False)
 
@@ -101,13 +114,15 @@ class Screener:
         if not hits and likely.highest < 1:
             return Screened()
         reading, shares = Reading(context, text, tuple(names)), likely.shares
-        weighed = [hit for hit in hits if hit.kind in _SPEAKING or (hit.kind == "broad" and shares[hit.category] >= CONSIDERED)]
+        weighed = [
+            hit for hit in hits if hit.kind in _SPEAKING or (hit.kind == "broad" and shares[hit.category] >= CONSIDERED)
+        ]
         seen = [reading.see(hit) for hit in weighed]
         findings = _by_category(reading, seen, shares)
         weak = {hit.category for hit in hits if hit.kind == "weak"}
         innocent = {hit.category for hit in hits if hit.kind == "innocent"}
         if likely.highest >= AGREES:
-            bar = BESIDE if any([found.confidence >= FAINT for found in findings.values()]) else 1.0
+            bar = BESIDE if any(found.confidence >= FAINT for found in findings.values()) else 1.0
             for name, share in shares.items():
                 found = findings.get(name)
                 if name in innocent or (found is not None and found.confidence >= HINTED):
@@ -142,7 +157,9 @@ def _hint(reading: Reading, name: str, span: tuple[int, int]) -> Finding | None:
     question = None if accuses else asks(context, hit)
     if question is not None and not (question.gate == "consultation" and official and reading.completed(hit)):
         return None
-    return Finding(name, HINTED, len(specifics), False, actor, "euphemism", accuses, reading.quote(*span), "、".join(specifics))
+    return Finding(
+        name, HINTED, len(specifics), False, actor, "euphemism", accuses, reading.quote(*span), "、".join(specifics)
+    )
 
 
 def _by_category(reading: Reading, seen: list[Seen], shares: dict[str, float]) -> dict[str, Finding]:
