@@ -1,7 +1,8 @@
 """The gates: what a cue means where it stands. Each is one function that lets a hit pass, weakens it or stops it, and says why.
 
-In this order (docs/text-screening.md): boundary, negation, hypothetical, quotation, hearsay, doubt, cleared, actor, question. The order of the
-first does not matter to the result, only to the reason that is told. What an actor is, and when an official is only asked for help, is in actors.py.
+In this order (docs/text-screening.md): boundary, negation, hypothetical, quotation, hearsay, doubt, cleared, actor, question. The
+order of the first does not matter to the result, only to the reason that is told. What an actor is, and when an official is only
+asked for help, is in actors.py.
 """
 
 from __future__ import annotations
