@@ -110,7 +110,8 @@ def _screened(said: Said, screener: Screener) -> dict[str, Any]:
             screened = screener.screen(text, name, said.names, before)
             findings = tuple(one for one in screened.findings if one.layer == "cue" or len(text) >= _WORDLESS_MIN)
             if findings or screened.private:
-                found[name] = (findings, screened.private)
+                # As they come from the wire: an event is equal to itself wherever it has been.
+                found[name] = [[list(one) for one in findings], list(screened.private)]
     return found
 
 

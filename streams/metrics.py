@@ -13,6 +13,7 @@ from models.ticket_event import MODEL_BY_TYPE
 from rules.event import Event
 from rules.pack import Pack
 from rules.sealing import Route
+from rules.text.result import Finding
 from rules.tickets import ConflictingBody, RefusedMerge
 from streams.routes import Out
 from streams.topics import TopicSet
@@ -95,7 +96,7 @@ class WorkerMetrics:
     def screened(self, event: Event) -> None:
         """An event's texts were screened."""
         for findings, private in event.data.get("texts", {}).values():
-            for finding in findings:
+            for finding in (Finding(*one) for one in findings):
                 self.findings.labels(finding.category, finding.layer).inc()
             for category in private:
                 self.findings.labels(category, "private").inc()

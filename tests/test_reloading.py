@@ -208,7 +208,7 @@ async def test_what_is_read_of_texts_changes_with_the_pack(worker: Worker, folde
         folder.write((DEFAULT / name).read_text(encoding="utf-8"), name)
     await worker._reload()
     await worker._reload()
-    assert "C01" in {one.category for one in event_of(said, worker.intake.reader).data["texts"]["comment"][0]}
+    assert "C01" in {one[0] for one in event_of(said, worker.intake.reader).data["texts"]["comment"][0]}
 
 
 async def test_a_change_while_the_worker_starts_is_not_missed(
