@@ -36,8 +36,6 @@ from rules.text.screen import Screener
 
 _UNITS = {"days": DAY, "hours": HOUR, "minutes": MINUTE}
 _NOT_THE_BODY = {"citizen", "occurred_at", "source", "backfill", "test"}
-_WORDLESS_MIN = 8
-"""characters; of a shorter text (路灯不亮) the second layer alone says nothing: there is too little to be told without its words"""
 _ENQUIRY_WORDS = ("查询", "进度")
 
 
@@ -108,10 +106,9 @@ def _screened(said: Said, screener: Screener) -> dict[str, Any]:
     ):
         if text:
             screened = screener.screen(text, name, said.names, before)
-            findings = tuple(one for one in screened.findings if one.layer == "cue" or len(text) >= _WORDLESS_MIN)
-            if findings or screened.private:
+            if screened.findings or screened.private:
                 # As they come from the wire: an event is equal to itself wherever it has been.
-                found[name] = [[list(one) for one in findings], list(screened.private)]
+                found[name] = [[list(one) for one in screened.findings], list(screened.private)]
     return found
 
 

@@ -22,7 +22,7 @@ KINDS = ("own_actor", "cues", "mild", "broad", "weak", "hints", "innocent")
 ACTORS = ("official", "generic", "collective", "staff", "frontline", "private", "no_actor")
 WHOLE = ("clearing", "media")
 PATTERN_WORDS = ("time", "amount", "place", "person", "evidence")
-_LISTS = frozenset({"official", "private", "staff"})
+_LISTS = frozenset({"official"})
 
 
 @dataclass(frozen=True, slots=True)

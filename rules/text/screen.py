@@ -47,6 +47,8 @@ AGREES = 0.3
 """the share of its threshold from which the second layer agrees with a faint cue or an everyday word"""
 BESIDE = 0.4
 """the share that is enough in a text which is surely about misconduct of another category"""
+WORDLESS = 8
+"""characters below which a text, a title mostly, is too little for the second layer to speak alone"""
 CONSIDERED = 0.1
 """below this share the second layer thinks a broad cue so unlikely that it is not looked at"""
 _SURE = 50
@@ -121,7 +123,7 @@ class Screener:
         findings = _by_category(reading, seen, shares)
         weak = {hit.category for hit in hits if hit.kind == "weak"}
         innocent = {hit.category for hit in hits if hit.kind == "innocent"}
-        if likely.highest >= AGREES:
+        if likely.highest >= AGREES and len(plain.text) - first >= WORDLESS:
             bar = BESIDE if any(found.confidence >= FAINT for found in findings.values()) else 1.0
             for name, share in shares.items():
                 found = findings.get(name)
