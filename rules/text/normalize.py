@@ -56,23 +56,18 @@ def normalize(text: str) -> Plain:
         return Plain(plain.tobytes().decode("utf-32-le"), plain)
     if special[codes >= _KNOWN].any():
         plain = np.where(codes >= 0xE0000, _DROPPED, np.where(codes >= _KNOWN, codes, plain)).astype(np.uint32)
-    origins = np.flatnonzero(_kept(plain, same))
+    origins = np.flatnonzero(_spoken(plain))
     plain = plain[origins]
+    once = np.flatnonzero(_first_of_runs(plain))
+    plain, origins = plain[once], origins[once]
     if plain.max(initial=0) >= _SEVERAL:
         plain, origins = _expanded(plain, origins, table.several)
     return Plain(plain.tobytes().decode("utf-32-le"), plain, origins)
 
 
-def _kept(plain: Codes, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which characters stay: of a run the first, of blanks one between two Latin letters or digits."""
+def _spoken(plain: Codes) -> NDArray[np.bool_]:
+    """Return which characters say anything; of blanks, one between two Latin letters or digits."""
     kept: NDArray[np.bool_] = plain != _DROPPED
-    twice = np.flatnonzero(same)
-    if len(twice):
-        characters = plain[twice]
-        again = (twice[1:] == twice[:-1] + 1) & ((characters[1:] < 0x30) | (characters[1:] > 0x39))
-        kept[twice[:-1][again] + 1] = False
-        kept[twice[1:][again] + 1] = False
-        kept[twice[characters == _BREAK] + 1] = False
     blanks = np.flatnonzero(plain == _BLANK)
     if len(blanks):
         kept[blanks] = False
@@ -83,6 +78,19 @@ def _kept(plain: Codes, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
         starts, ends = starts[inner], ends[inner]
         before, after = plain[starts - 1], plain[ends]
         kept[starts[(before > _BLANK) & (before < 0x80) & (after > _BLANK) & (after < 0x80)]] = True
+    return kept
+
+
+def _first_of_runs(plain: Codes) -> NDArray[np.bool_]:
+    """Return which characters stay where one that comes three times or more in a row, a line break twice, stands once."""
+    kept = np.ones(len(plain), dtype=np.bool_)
+    twice = np.flatnonzero(plain[1:] == plain[:-1])
+    if len(twice):
+        characters = plain[twice]
+        again = (twice[1:] == twice[:-1] + 1) & ((characters[1:] < 0x30) | (characters[1:] > 0x39))
+        kept[twice[:-1][again] + 1] = False
+        kept[twice[1:][again] + 1] = False
+        kept[twice[characters == _BREAK] + 1] = False
     return kept
 
 
