@@ -15,6 +15,8 @@ from rules.text.scan import Hit
 SHORT = 3
 """cues of at most so many characters are checked"""
 _WINDOW = 6
+_LONGEST = 8
+"""characters of a word outside a hit: few words are longer"""
 
 
 @lru_cache(maxsize=4)
@@ -39,6 +41,9 @@ def inside_a_word(text: str, hit: Hit, characters: frozenset[str]) -> bool:
     """Tell whether an edge of the hit cuts a word in two, so that the hit is none. A word that holds the whole hit is no harm."""
     if hit.end - hit.start > SHORT:
         return False
+    known = tokenizer(characters).FREQ
+    if not (_straddled(text, hit.start, hit.end, known) or _straddled(text, hit.end, hit.start, known)):
+        return False  # as mostly: no word lies across an edge, however the text is cut
     first = max(0, hit.start - _WINDOW)
     at = first
     for token in _tokens(text[first : hit.end + _WINDOW], characters):
@@ -46,6 +51,17 @@ def inside_a_word(text: str, hit: Hit, characters: frozenset[str]) -> bool:
         if (at < hit.start < end < hit.end) or (hit.start < at < hit.end < end):
             return True
         at = end
+    return False
+
+
+def _straddled(text: str, edge: int, other: int, known: dict[str, int]) -> bool:
+    """Tell whether any word lies across an edge of the hit without holding the whole hit."""
+    inner = range(edge + 1, other) if edge < other else range(other + 1, edge)
+    for outside in range(1, _LONGEST):
+        for inside in inner:
+            start, end = (edge - outside, inside) if edge < other else (inside, edge + outside)
+            if start >= 0 and known.get(text[start:end], 0) > 0:
+                return True
     return False
 
 

@@ -33,10 +33,13 @@ Hashes = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The weights: one row a bucket, one column for each category and a last one for the piece's own weight squared."""
+    """The weights, as whole numbers: half as large as floats, and a text is scored from the processor's own memory."""
 
     categories: tuple[str, ...]
-    table: Floats
+    table: NDArray[np.int16]
+    """one row a bucket, one column for each category and a last one for the piece's own weight squared"""
+    scales: Floats
+    """by column what a 1 in the table is worth"""
     bias: Floats
     thresholds: Floats
     """from which probability a window speaks of the category"""
@@ -52,11 +55,12 @@ def default_model() -> Model:
 def load_model(path: Path) -> Model:
     """Return the model in a file. Raises OSError, ValueError, KeyError."""
     with np.load(path, allow_pickle=False) as stored:
-        # Sixteen columns, so that a row is one cache line.
-        table = np.zeros((BUCKETS, 16), dtype=np.float32)
-        table[stored["buckets"], : len(stored["bias"])] = stored["weights"].astype(np.float32)
-        table[stored["buckets"], -1] = stored["idf"].astype(np.float32) ** 2
-        return Model(tuple(str(one) for one in stored["categories"]), table, stored["bias"], stored["thresholds"])
+        weights = np.zeros((BUCKETS, 16), dtype=np.float32)  # a row of sixteen lies within one cache line
+        weights[stored["buckets"], : len(stored["bias"])] = stored["weights"].astype(np.float32)
+        weights[stored["buckets"], -1] = stored["idf"].astype(np.float32) ** 2
+        scales = np.maximum(np.abs(weights).max(axis=0), 1e-6) / np.iinfo(np.int16).max
+        table = np.rint(weights / scales).astype(np.int16)
+        return Model(tuple(str(one) for one in stored["categories"]), table, scales, stored["bias"], stored["thresholds"])
 
 
 def pieces(codes: Codes) -> Hashes:
@@ -106,8 +110,8 @@ def probabilities(model: Model, plain: Plain, first: int = 0) -> tuple[Floats, l
     spans = windows(plain.text, first)
     if not spans:
         return np.empty((0, len(model.categories)), dtype=np.float32), spans
-    weights = model.table.take(pieces(plain.codes[first : spans[-1][1]]), axis=0, mode="clip")
-    sums = np.add.reduceat(weights, [SIZES * (start - first) for start, _ in spans], axis=0)
+    rows = model.table.take(pieces(plain.codes[first : spans[-1][1]]), axis=0, mode="clip")
+    sums = np.add.reduceat(rows, [SIZES * (start - first) for start, _ in spans], axis=0, dtype=np.int32) * model.scales
     lengths = np.sqrt(np.maximum(sums[:, -1:], 1e-6))
     # The best of many windows is likely by chance: in k windows the odds must be k times as good.
     logits = sums[:, : len(model.categories)] / lengths + (model.bias - np.float32(math.log(len(spans))))

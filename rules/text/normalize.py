@@ -24,6 +24,7 @@ _KNOWN = 0x20000
 _DROPPED, _BLANK, _BREAK = 0, 0x20, 0x0A
 _SEVERAL = 0x110000
 """numbers from here on stand for a text of several characters"""
+_MORE = np.uint32(1 << 30)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,11 +51,11 @@ def normalize(text: str) -> Plain:
     if not len(codes):
         return Plain("", codes)
     plain = table.simple.take(codes, mode="clip")
-    special = table.special.take(codes, mode="clip")
     same = plain[1:] == plain[:-1]
-    if not (special.any() or "\n\n" in text or (same[1:] & same[:-1]).any()):
+    if plain.max() < _MORE and "\n\n" not in text and not (same[1:] & same[:-1]).any():
         return Plain(plain.tobytes().decode("utf-32-le"), plain)
-    if special[codes >= _KNOWN].any():
+    plain = plain & (_MORE - 1)
+    if codes.max() >= _KNOWN:
         plain = np.where(codes >= 0xE0000, _DROPPED, np.where(codes >= _KNOWN, codes, plain)).astype(np.uint32)
     origins = np.flatnonzero(_spoken(plain))
     plain = plain[origins]
@@ -112,9 +113,7 @@ def _expanded(plain: Codes, origins: NDArray[np.intp], several: tuple[str, ...])
 @dataclass(frozen=True, slots=True)
 class _Table:
     simple: Codes
-    """code point → what it becomes: one character, nothing, or a number for several"""
-    special: NDArray[np.bool_]
-    """code point → whether more is to be done than to put one for the other"""
+    """code point → what it becomes: one character, nothing, or a number for several; with `_MORE` added where that is not all to be done"""
     several: tuple[str, ...]
 
 
@@ -147,7 +146,8 @@ def _table() -> _Table:
         simple[ord(character)] = ord(plain)
     special = (simple == _DROPPED) | (simple == _BLANK) | (simple >= _SEVERAL)
     special[-1] = True  # all that lies beyond the table
-    return _Table(simple, special, tuple(several))
+    simple[special] += _MORE
+    return _Table(simple, tuple(several))
 
 
 @cache
