@@ -93,29 +93,33 @@ class Context:
         return found
 
     @cached_property
-    def _sentence_ends(self) -> list[int]:
-        return [match.end() for match in _SENTENCE_END.finditer(self.text)]
+    def _sentences(self) -> tuple[list[int], list[Span]]:
+        return _spans(_SENTENCE_END, self.text)
 
     @cached_property
-    def _clause_ends(self) -> list[int]:
-        return [match.end() for match in _CLAUSE_END.finditer(self.text)]
+    def _clauses(self) -> tuple[list[int], list[Span]]:
+        return _spans(_CLAUSE_END, self.text)
 
     def sentence(self, at: int) -> Span:
         """Return the sentence around a place."""
-        return self._around(self._sentence_ends, at)
+        ends, spans = self._sentences
+        return spans[bisect_right(ends, at)]
 
     def clause(self, at: int) -> Span:
         """Return the clause around a place."""
-        return self._around(self._clause_ends, at)
+        ends, spans = self._clauses
+        return spans[bisect_right(ends, at)]
 
-    def _around(self, ends: list[int], at: int) -> Span:
-        index = bisect_right(ends, at)
-        return Span(ends[index - 1] if index else 0, ends[index] if index < len(ends) else len(self.text))
-
-    @cached_property
+    @property
     def opening(self) -> Span:
         """Return the first sentence."""
-        return self.sentence(0)
+        return self._sentences[1][0]
+
+
+def _spans(mark: re.Pattern[str], text: str) -> tuple[list[int], list[Span]]:
+    """Return where the pieces of a text end, and the pieces, the last one with no mark after it included."""
+    ends = [match.end() for match in mark.finditer(text)]
+    return ends, [Span(start, end) for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
 
 
 def _settle(found: dict[str, list[_Raw]], actors: list[_Raw], size: int) -> None:

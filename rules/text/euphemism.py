@@ -27,6 +27,8 @@ _ONE, _SHIFT, _FOLD = map(np.uint32, (77, 17, 15))
 SIZES = 2
 _SENTENCE = re.compile(r"[^。!?;\n]*[。!?;\n]?")
 
+_LEAST, _ONE_HALF = np.float32(1e-6), np.float32(0.5)
+
 Floats = NDArray[np.float32]
 Hashes = NDArray[np.intp]
 
@@ -111,9 +113,11 @@ def probabilities(model: Model, plain: Plain, first: int = 0) -> tuple[Floats, l
     if not spans:
         return np.empty((0, len(model.categories)), dtype=np.float32), spans
     rows = model.table.take(pieces(plain.codes[first : spans[-1][1]]), axis=0, mode="clip")
-    sums = np.add.reduceat(rows, [SIZES * (start - first) for start, _ in spans], axis=0, dtype=np.int32) * model.scales
-    lengths = np.sqrt(np.maximum(sums[:, -1:], 1e-6))
+    starts = [SIZES * (start - first) for start, _ in spans]
+    sums = np.add.reduceat(rows, starts, axis=0, dtype=np.int32).astype(np.float32)
+    sums *= model.scales
+    sums /= np.sqrt(np.maximum(sums[:, -1:], _LEAST))
     # The best of many windows is likely by chance: in k windows the odds must be k times as good.
-    logits = sums[:, : len(model.categories)] / lengths + (model.bias - np.float32(math.log(len(spans))))
-    found = np.float32(1) / (np.float32(1) + np.exp(-logits))
-    return found.astype(np.float32, copy=False), spans
+    logits = sums[:, : len(model.categories)] + (model.bias - np.float32(math.log(len(spans))))
+    found: Floats = _ONE_HALF * (np.tanh(_ONE_HALF * logits) + np.float32(1))
+    return found, spans

@@ -53,6 +53,9 @@ class WordsFile(Contract):
     person: Annotated[Words, Field(description="RE2: who")]
     evidence: Annotated[Words, Field(description="RE2: recordings, receipts, witnesses")]
     variants: dict[str, Words] = Field(default_factory=dict)
+    common: Annotated[
+        Words, Field(description="in every other text: a cue with gaps is looked for from another of its parts")
+    ] = Field(default_factory=list)
 
 
 class TextExample(Contract):

@@ -45,7 +45,7 @@ def _automaton(values: Mapping[str, Any]) -> Finder:
 @dataclass(frozen=True, slots=True)
 class Cue:
     """One cue of one category. Its parts are alternatives, or None for the officials of words.yaml; it is looked for from its `anchor`,
-    the part that is least often met by chance."""
+    the longest part, if it can be one without words that stand in every other text."""
 
     category: str
     kind: str
@@ -100,6 +100,7 @@ class LexiconBuilder:
             normalize(standard).text: tuple(normalize(other).text for other in others)
             for standard, others in words.variants.items()
         }
+        self._common = frozenset(normalize(word).text for word in words.common)
         self._take_words(words, document)
 
     def add(self, rule_id: str, title: str, section: TextSection, document: Document) -> None:
@@ -143,7 +144,7 @@ class LexiconBuilder:
             for words, name in zip(phrase.parts, phrase.lists, strict=True)
         )
         lengths = [min(map(len, part)) if part else 0 for part in parts]
-        anchor = lengths.index(max(lengths))
+        anchor = max(range(len(parts)), key=lambda index: (self._common.isdisjoint(parts[index] or ()), lengths[index], -index))
         needs = tuple(part for index, part in enumerate(parts) if part and index != anchor)
         reach = sum(GAP + max(map(len, part)) for part in needs)
         self._lexicon.reach = max(self._lexicon.reach, reach)
@@ -153,7 +154,7 @@ class LexiconBuilder:
         lists: dict[str, list[str]] = {}
         whole: dict[str, list[str]] = {}
         for name in WordsFile.model_fields:
-            if name in PATTERN_WORDS or name == "variants":
+            if name in PATTERN_WORDS or name in ("variants", "common"):
                 continue
             into = whole if name in WHOLE else lists
             for word in getattr(words, name):

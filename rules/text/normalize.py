@@ -57,9 +57,9 @@ def normalize(text: str) -> Plain:
     plain = plain & (_MORE - 1)
     if codes.max() >= _KNOWN:
         plain = np.where(codes >= 0xE0000, _DROPPED, np.where(codes >= _KNOWN, codes, plain)).astype(np.uint32)
-    origins = np.flatnonzero(_spoken(plain))
+    origins = _spoken(plain).nonzero()[0]
     plain = plain[origins]
-    once = np.flatnonzero(_first_of_runs(plain))
+    once = _first_of_runs(plain).nonzero()[0]
     plain, origins = plain[once], origins[once]
     if plain.max(initial=0) >= _SEVERAL:
         plain, origins = _expanded(plain, origins, table.several)
@@ -69,7 +69,7 @@ def normalize(text: str) -> Plain:
 def _spoken(plain: Codes) -> NDArray[np.bool_]:
     """Return which characters say anything; of blanks, one between two Latin letters or digits."""
     kept: NDArray[np.bool_] = plain != _DROPPED
-    blanks = np.flatnonzero(plain == _BLANK)
+    blanks = (plain == _BLANK).nonzero()[0]
     if len(blanks):
         kept[blanks] = False
         apart = blanks[1:] != blanks[:-1] + 1
@@ -85,7 +85,7 @@ def _spoken(plain: Codes) -> NDArray[np.bool_]:
 def _first_of_runs(plain: Codes) -> NDArray[np.bool_]:
     """Return which characters stay where one that comes three times or more in a row, a line break twice, stands once."""
     kept = np.ones(len(plain), dtype=np.bool_)
-    twice = np.flatnonzero(plain[1:] == plain[:-1])
+    twice = (plain[1:] == plain[:-1]).nonzero()[0]
     if len(twice):
         characters = plain[twice]
         again = (twice[1:] == twice[:-1] + 1) & ((characters[1:] < 0x30) | (characters[1:] > 0x39))
