@@ -14,7 +14,7 @@ from models.times import ImpossibleTimeError, parse_instant
 from rules.driver import Driver
 from rules.engine import Engine
 from rules.event import Event
-from rules.intake import NO_READER, Reader, to_event
+from rules.intake import NO_READER, Reader, read_texts, to_event
 from rules.pack import Pack, default_pack, load_pack
 from rules.pseudonym import PseudonymKey
 from rules.sealing import Posts, load_posts
@@ -63,10 +63,17 @@ def recorded_events(
 def _decoded(
     path: Path, lines: list[tuple[int, bytes]], keys: list[PseudonymKey], reject: Reject, reader: Reader
 ) -> list[Event]:
-    events = []
+    decoded = []
     for number, line in lines:
         try:
-            events.append(to_event(decode_event(line), keys, reader))
+            decoded.append((number, decode_event(line)))
+        except Rejected as rejected:
+            reject(path, number, rejected)
+    events = []
+    read = read_texts([event for _, event in decoded], reader)
+    for (number, event), texts in zip(decoded, read, strict=True):
+        try:
+            events.append(to_event(event, keys, reader, texts))
         except Rejected as rejected:
             reject(path, number, rejected)
     return events

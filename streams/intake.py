@@ -1,7 +1,8 @@
 """The intake agent's work: bytes in, an event for `hw.tickets` out, or a quarantine record. Stateless; here identity ends."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any, Protocol
 
 from models.decode import Rejected, check_not_ahead, decode_event
@@ -10,7 +11,7 @@ from models.sealed import SealedRecord
 from models.ticket_event import TicketEvent, UnknownEvent
 from models.times import format_instant
 from rules.event import Event
-from rules.intake import NO_READER, Reader, to_event
+from rules.intake import NO_READER, Read, Reader, read_texts, to_event
 from rules.messages import EventMessage, encode
 from rules.pseudonym import PseudonymKey
 from rules.sealing import SEALED
@@ -47,19 +48,39 @@ class Intake:
 
     def handle(self, partition: int, records: Sequence[Any]) -> list[Out]:
         """Return what a batch of Kafka records becomes: one output a record, and one more for what is sealed."""
-        return [out for record in records for out in self._each(partition, record)]
+        decoded = [self._decoded(record) for record in records]
+        good = [event for event in decoded if not isinstance(event, Rejected)]
+        try:
+            read: Iterator[Read | None] = iter(read_texts(good, self.reader))
+        except Exception:
+            read = repeat(None)  # whichever broke it: each is read alone, and that one is put aside
+        return [
+            out
+            for record, event in zip(records, decoded, strict=True)
+            for out in (
+                [self._quarantine(partition, record, event)]
+                if isinstance(event, Rejected)
+                else self._each(partition, record, event, next(read))
+            )
+        ]
 
-    def _each(self, partition: int, record: Any) -> list[Out]:
+    def _decoded(self, record: Any) -> TicketEvent | Rejected:
         try:
             event = decode_event(record.value, dict(record.headers) if record.headers else None)
             check_not_ahead(event, record.timestamp)
-            message = EventMessage(to_event(event, self._keys, self.reader))
+        except Rejected as rejected:
+            return rejected
+        except Exception as broken:
+            return _poison(broken)
+        return event
+
+    def _each(self, partition: int, record: Any, event: TicketEvent, read: Read | None) -> list[Out]:
+        try:
+            message = EventMessage(to_event(event, self._keys, self.reader, read))
         except Rejected as rejected:
             return [self._quarantine(partition, record, rejected)]
         except Exception as broken:
-            # Its own message might quote the input; its type cannot.
-            broke = Rejected(RejectionReason.POISON, f"intake broke on it: {type(broken).__name__}")
-            return [self._quarantine(partition, record, broke)]
+            return [self._quarantine(partition, record, _poison(broken))]
         if message.event.type == SEALED:
             self._watch.sealed(message.event.data["route"])
             return [self._passed(message, record), self._shell(message.event, record)]
@@ -100,6 +121,11 @@ class Intake:
         )
         key = f"{topics.ticket_events}-{partition}-{record.offset}"
         return Out(topics.quarantine, partition, key, told.model_dump_json().encode(), record.timestamp)
+
+
+def _poison(broken: Exception) -> Rejected:
+    """Return the reason for an input that breaks us. The error's own message might quote the input; its type cannot."""
+    return Rejected(RejectionReason.POISON, f"intake broke on it: {type(broken).__name__}")
 
 
 def _unknown_fields(event: TicketEvent) -> int:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rules.text.euphemism import MAX_WINDOWS, WINDOW, default_model, probabilities, windows
-from rules.text.normalize import normalize
+from rules.text.euphemism import MAX_WINDOWS, WINDOW, default_model, score, windows
+from rules.text.normalize import normalize, normalize_all
 from rules.text.training import __main__ as training
 
 
@@ -47,12 +49,12 @@ def test_half_of_the_euphemistic_examples_are_found_by_weights_that_did_not_see_
 def test_scoring_needs_numpy_alone() -> None:
     code = (
         "import sys; sys.modules['sklearn'] = sys.modules['scipy'] = None\n"
-        "from rules.text.euphemism import default_model, probabilities\n"
+        "from rules.text.euphemism import default_model, score\n"
         "from rules.text.normalize import normalize\n"
-        "print(probabilities(default_model(), normalize('天天有人请那位主任吃饭,单子都是老板签的'))[0].max())"
+        "print(max(score(default_model(), [(normalize('天天有人请那位主任吃饭,单子都是老板签的'), 0)])[0].shares))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 0 < float(done.stdout) < 1
+    assert 0 < float(done.stdout) < 10
 
 
 def test_windows_cover_a_text_and_none_is_long() -> None:
@@ -72,7 +74,29 @@ def test_a_text_of_any_length_has_no_more_than_so_many_windows() -> None:
 def test_the_same_sentence_weighs_less_in_a_long_text() -> None:
     told = "每逢过节,办事的老板都要往那位科长家里送东西,不送就没法验收。"
     filler = "小区门口的路灯坏了很久,晚上走路看不清,请尽快派人来修理一下。" * 12
-    alone, _ = probabilities(default_model(), normalize(told))
-    among, _ = probabilities(default_model(), normalize(filler + told))
+    alone, among = score(default_model(), [(normalize(told), 0), (normalize(filler + told), 0)])
     column = default_model().categories.index("C08")
-    assert 0 < among[:, column].max() < alone[:, column].max()
+    assert 0 < among.probabilities[:, column].max() < alone.probabilities[:, column].max()
+
+
+_TEXTS = st.lists(st.text(alphabet="村书记收红包天有人请吃饭。!\n \u200b😀abＡ", max_size=60), min_size=1, max_size=6)
+
+
+@given(_TEXTS, st.integers(0, 20))
+def test_texts_scored_together_are_scored_as_each_alone(texts: list[str], first: int) -> None:
+    asked = [(plain, min(first, len(plain.text))) for plain in normalize_all(texts)]
+    together = score(default_model(), asked)
+    for one, told in zip(asked, together, strict=True):
+        alone = score(default_model(), [one])[0]
+        assert told.windows == alone.windows
+        np.testing.assert_allclose(told.shares, alone.shares, rtol=1e-4)
+
+
+@given(_TEXTS)
+def test_texts_made_plain_together_are_plain_as_each_alone(texts: list[str]) -> None:
+    for text, together in zip(texts, normalize_all(texts), strict=True):
+        alone = normalize(text)
+        assert together.text == alone.text
+        assert together.codes.tolist() == alone.codes.tolist()
+        places = range(len(alone.text))
+        assert [together.original(at, at + 1) for at in places] == [alone.original(at, at + 1) for at in places]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +64,9 @@ def load_model(path: Path) -> Model:
         weights[stored["buckets"], -1] = stored["idf"].astype(np.float32) ** 2
         scales = np.maximum(np.abs(weights).max(axis=0), 1e-6) / np.iinfo(np.int16).max
         table = np.rint(weights / scales).astype(np.int16)
-        return Model(tuple(str(one) for one in stored["categories"]), table, scales, stored["bias"], stored["thresholds"])
+        return Model(
+            tuple(str(one) for one in stored["categories"]), table, scales, stored["bias"], stored["thresholds"]
+        )
 
 
 def pieces(codes: Codes) -> Hashes:
@@ -107,17 +111,67 @@ def windows(text: str, first: int = 0) -> list[tuple[int, int]]:
     return spans[:MAX_WINDOWS]
 
 
-def probabilities(model: Model, plain: Plain, first: int = 0) -> tuple[Floats, list[tuple[int, int]]]:
-    """Return for each window (rows) the probability of each category (columns), and the windows, of a text from a place on."""
-    spans = windows(plain.text, first)
-    if not spans:
-        return np.empty((0, len(model.categories)), dtype=np.float32), spans
-    rows = model.table.take(pieces(plain.codes[first : spans[-1][1]]), axis=0, mode="clip")
-    starts = [SIZES * (start - first) for start, _ in spans]
-    sums = np.add.reduceat(rows, starts, axis=0, dtype=np.int32).astype(np.float32)
+class Scored(NamedTuple):
+    """What the second layer says of one text."""
+
+    shares: list[float]
+    """by category, of its threshold from which it speaks alone, in the window that tells of it most"""
+    windows: list[tuple[int, int]]
+    probabilities: Floats
+    """one row a window, one column a category"""
+
+
+def score(model: Model, texts: Sequence[tuple[Plain, int]]) -> list[Scored]:
+    """Return what each text says from a place on: all in the same few array operations."""
+    starts: list[int] = []
+    shifts: list[float] = []
+    parts: list[tuple[int, list[tuple[int, int]]]] = []
+    offset = 0
+    for plain, first in texts:
+        spans = windows(plain.text, first)
+        last = spans[-1][1] if spans else first
+        if first or not spans:
+            _pass_over(starts, shifts, offset, max(first, len(plain.codes) if not spans else 0))
+        parts.append((len(starts), spans))
+        starts += [SIZES * (offset + start) for start, _ in spans]
+        # The best of many windows is likely by chance: in k windows the odds must be k times as good.
+        shifts += [math.log(len(spans))] * len(spans)
+        if spans:
+            _pass_over(starts, shifts, offset + last, len(plain.codes) - last)
+        offset += len(plain.codes)
+    found = _rows(model, [plain.codes for plain, _ in texts], starts, shifts)
+    shares = found / model.thresholds
+    return [
+        Scored(
+            shares[at : at + len(spans)].max(axis=0).tolist() if spans else [0.0] * len(model.categories),
+            spans,
+            found[at : at + len(spans)],
+        )
+        for at, spans in parts
+    ]
+
+
+def _pass_over(starts: list[int], shifts: list[float], start: int, length: int) -> None:
+    """Let a piece of a text that nobody asks about be a row of its own."""
+    if length > 0:
+        starts.append(SIZES * start)
+        shifts.append(0.0)
+
+
+def _rows(model: Model, codes: list[Codes], starts: list[int], shifts: list[float]) -> Floats:
+    """Return the probabilities of the pieces of texts that begin at these places, to the next one each."""
+    if not starts:
+        return np.empty((0, len(model.categories)), dtype=np.float32)
+    found = pieces(codes[0] if len(codes) == 1 else np.concatenate(codes))
+    if len(codes) > 1:  # the last character of a text and the first of the next are no pair
+        ends = np.cumsum([len(one) for one in codes if len(one)])
+        found[SIZES * ends - 1] = 0
+    sums = np.add.reduceat(model.table.take(found, axis=0, mode="clip"), starts, axis=0, dtype=np.int32).astype(
+        np.float32
+    )
     sums *= model.scales
     sums /= np.sqrt(np.maximum(sums[:, -1:], _LEAST))
-    # The best of many windows is likely by chance: in k windows the odds must be k times as good.
-    logits = sums[:, : len(model.categories)] + (model.bias - np.float32(math.log(len(spans))))
-    found: Floats = _ONE_HALF * (np.tanh(_ONE_HALF * logits) + np.float32(1))
-    return found, spans
+    logits = sums[:, : len(model.categories)] + model.bias
+    logits -= np.array(shifts, dtype=np.float32)[:, None]
+    told: Floats = _ONE_HALF * (np.tanh(_ONE_HALF * logits) + np.float32(1))
+    return told

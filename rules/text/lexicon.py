@@ -144,7 +144,9 @@ class LexiconBuilder:
             for words, name in zip(phrase.parts, phrase.lists, strict=True)
         )
         lengths = [min(map(len, part)) if part else 0 for part in parts]
-        anchor = max(range(len(parts)), key=lambda index: (self._common.isdisjoint(parts[index] or ()), lengths[index], -index))
+        anchor = max(
+            range(len(parts)), key=lambda index: (self._common.isdisjoint(parts[index] or ()), lengths[index], -index)
+        )
         needs = tuple(part for index, part in enumerate(parts) if part and index != anchor)
         reach = sum(GAP + max(map(len, part)) for part in needs)
         self._lexicon.reach = max(self._lexicon.reach, reach)

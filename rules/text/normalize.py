@@ -7,6 +7,7 @@ so that a text costs a few array operations.
 """
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -25,6 +26,8 @@ _DROPPED, _BLANK, _BREAK = 0, 0x20, 0x0A
 _SEVERAL = 0x110000
 """numbers from here on stand for a text of several characters"""
 _MORE = np.uint32(1 << 30)
+_END, _FORMAT, _END_CODE = "\x01", "\x02", 1
+"""what separates texts that are made plain together: a control character, which a text has no use for"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,24 +49,41 @@ class Plain:
 
 def normalize(text: str) -> Plain:
     """Return the plain form of at most `MAX_CHARACTERS` of the text."""
+    return normalize_all((text,))[0]
+
+
+def normalize_all(texts: Sequence[str]) -> list[Plain]:
+    """Return the plain form of each text: all in the same few array operations."""
+    cut = [text[:MAX_CHARACTERS].replace(_END, _FORMAT) for text in texts]
+    joined = _END.join(cut)
     table = _table()
-    codes = np.frombuffer(text[:MAX_CHARACTERS].encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     if not len(codes):
-        return Plain("", codes)
+        return [Plain("", codes) for _ in texts]
     plain = table.simple.take(codes, mode="clip")
     same = plain[1:] == plain[:-1]
-    if plain.max() < _MORE and "\n\n" not in text and not (same[1:] & same[:-1]).any():
-        return Plain(plain.tobytes().decode("utf-32-le"), plain)
-    plain = plain & (_MORE - 1)
+    origins = None
+    if plain.max() >= _MORE or "\n\n" in joined or (same[1:] & same[:-1]).any():
+        plain, origins = _plainer(plain & (_MORE - 1), codes, table.several)
+    text = plain.tobytes().decode("utf-32-le")
+    found: list[Plain] = []
+    start = begins = 0
+    for original, end in zip(cut, [*(plain == _END_CODE).nonzero()[0].tolist(), len(plain)], strict=True):
+        places = None if origins is None else origins[start:end] - begins
+        found.append(Plain(text[start:end], plain[start:end], places))
+        start, begins = end + 1, begins + len(original) + 1
+    return found
+
+
+def _plainer(plain: Codes, codes: Codes, several: tuple[str, ...]) -> tuple[Codes, NDArray[np.intp]]:
+    """Return the characters that stay, and their offsets in the original."""
     if codes.max() >= _KNOWN:
         plain = np.where(codes >= 0xE0000, _DROPPED, np.where(codes >= _KNOWN, codes, plain)).astype(np.uint32)
     origins = _spoken(plain).nonzero()[0]
     plain = plain[origins]
     once = _first_of_runs(plain).nonzero()[0]
     plain, origins = plain[once], origins[once]
-    if plain.max(initial=0) >= _SEVERAL:
-        plain, origins = _expanded(plain, origins, table.several)
-    return Plain(plain.tobytes().decode("utf-32-le"), plain, origins)
+    return _expanded(plain, origins, several) if plain.max(initial=0) >= _SEVERAL else (plain, origins)
 
 
 def _spoken(plain: Codes) -> NDArray[np.bool_]:
@@ -89,6 +109,7 @@ def _first_of_runs(plain: Codes) -> NDArray[np.bool_]:
     if len(twice):
         characters = plain[twice]
         again = (twice[1:] == twice[:-1] + 1) & ((characters[1:] < 0x30) | (characters[1:] > 0x39))
+        again &= characters[1:] != _END_CODE
         kept[twice[:-1][again] + 1] = False
         kept[twice[1:][again] + 1] = False
         kept[twice[characters == _BREAK] + 1] = False
@@ -140,6 +161,7 @@ def _table() -> _Table:
     simple[0:0x20] = _DROPPED
     simple[0x7F:0xA0] = _DROPPED
     simple[_BREAK] = _BREAK
+    simple[_END_CODE] = _END_CODE
     simple[[0x09, 0x0B, 0x0C, 0x0D, 0x3000, 0xA0]] = _BLANK
     simple[ord("A") : ord("Z") + 1] += 0x20
     for character, plain in simplified.items():

@@ -60,4 +60,4 @@ class Screened:
     private: tuple[str, ...] = ()
     """categories told of private actors: for the hotline, never for discipline"""
     hints: dict[str, float] = field(default_factory=dict)
-    """the second layer's probabilities, of the categories it finds likely"""
+    """where all is explained: the second layer's probabilities, of the categories it speaks of alone"""
