@@ -41,7 +41,7 @@ def test_half_of_the_euphemistic_examples_are_found_by_weights_that_did_not_see_
     texts = training.matrix([example.text for example in read])
     labels = np.array([[category in example.labels for category in training.CATEGORIES] for example in read])
     found = training.out_of_fold(texts, labels)
-    report = training.measured(found, labels, training.thresholds(found, labels, 0.016), [one.kind for one in read])
+    report = training.measured(found, labels, training.thresholds(found, labels, 0.013), [one.kind for one in read])
     assert report["recall_by_kind"]["euphemistic"] >= 0.5
     assert report["ordinary_flagged"] <= 0.3
 

@@ -129,15 +129,14 @@ def score(model: Model, texts: Sequence[tuple[Plain, int]]) -> list[Scored]:
     offset = 0
     for plain, first in texts:
         spans = windows(plain.text, first)
-        last = spans[-1][1] if spans else first
-        if first or not spans:
-            _pass_over(starts, shifts, offset, max(first, len(plain.codes) if not spans else 0))
+        begins, ends = (spans[0][0], spans[-1][1]) if spans else (0, 0)
+        _pass_over(starts, shifts, offset, begins)
         parts.append((len(starts), spans))
-        starts += [SIZES * (offset + start) for start, _ in spans]
-        # The best of many windows is likely by chance: in k windows the odds must be k times as good.
-        shifts += [math.log(len(spans))] * len(spans)
         if spans:
-            _pass_over(starts, shifts, offset + last, len(plain.codes) - last)
+            starts += [SIZES * (offset + start) for start, _ in spans]
+            # The best of many windows is likely by chance: in k windows the odds must be k times as good.
+            shifts += [math.log(len(spans))] * len(spans)
+        _pass_over(starts, shifts, offset + ends, len(plain.codes) - ends)
         offset += len(plain.codes)
     found = _rows(model, [plain.codes for plain, _ in texts], starts, shifts)
     shares = found / model.thresholds
