@@ -45,9 +45,9 @@ SHORT = 200
 """in a text of at most so many characters an official anywhere in it is the one meant"""
 AGREES = 0.3
 """the share of its threshold from which the second layer agrees with a faint cue or an everyday word"""
-BESIDE = 0.4
+BESIDE = 0.5
 """the share that is enough in a text which is surely about misconduct of another category"""
-WORDLESS = 8
+WORDLESS = 12
 """characters below which a text, a title mostly, is too little for the second layer to speak alone"""
 CONSIDERED = 0.1
 """below this share the second layer thinks a broad cue so unlikely that it is not looked at"""
