@@ -74,7 +74,9 @@ class Fitted:
         self.bias = np.zeros(len(CATEGORIES))
         with threadpool_limits(1):  # the vectors are short: threads cost ten times what they save
             for column in range(len(CATEGORIES)):
-                fit = LogisticRegression(C=_STRENGTH, class_weight="balanced", max_iter=5_000, tol=1e-7, random_state=SEED)
+                fit = LogisticRegression(
+                    C=_STRENGTH, class_weight="balanced", max_iter=5_000, tol=1e-7, random_state=SEED
+                )
                 fit.fit(weighted[:, self.kept], labels[:, column])
                 self.coefficients[column, self.kept] = fit.coef_[0]
                 self.bias[column] = fit.intercept_[0]
