@@ -150,6 +150,13 @@ def test_the_unit_complained_of_is_accused_though_it_did_nothing() -> None:
     assert route(last(found, "C02"), theirs, told=False) is RouteReason.CONFLICT
 
 
+def test_words_that_name_no_unit_are_kept_from_every_unit_with_a_part_in_the_ticket() -> None:
+    story = Story().complaint(0, content="路灯坏了，请派人修理")(1, "dispatched", unit="U-1")
+    found = last(run(story(2, "amended", fields={"content": BRIBE}), 3), "C02")
+    for unit, reason in (("U-1", RouteReason.CONFLICT), ("U-2", RouteReason.WANTED)):
+        assert route(found, make_subscriber(owner_units=frozenset({unit})), told=False) is reason
+
+
 def test_a_sum_accuses_whomever_its_parts_accuse() -> None:
     found = run(returned(Story().complaint(0, content=BRIBE, target=TARGET), 3), 5)
     units = {one.id: one.role for one in last(found, "X3").units}
