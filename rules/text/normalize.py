@@ -97,9 +97,14 @@ def _spoken(plain: Codes) -> NDArray[np.bool_]:
         ends = blanks[np.concatenate((apart, [True]))] + 1
         inner = (starts > 0) & (ends < len(plain))
         starts, ends = starts[inner], ends[inner]
-        before, after = plain[starts - 1], plain[ends]
-        kept[starts[(before > _BLANK) & (before < 0x80) & (after > _BLANK) & (after < 0x80)]] = True
+        kept[starts[_latin(plain[starts - 1]) & _latin(plain[ends])]] = True
     return kept
+
+
+def _latin(characters: Codes) -> NDArray[np.bool_]:
+    """Return which are digits or small Latin letters."""
+    found: NDArray[np.bool_] = (characters - 0x30 < 10) | (characters - 0x61 < 26)  # below zero is very large here
+    return found
 
 
 def _first_of_runs(plain: Codes) -> NDArray[np.bool_]:
