@@ -32,7 +32,9 @@ SEALED = "hw.sealed"
 Route = Literal["superior_petition_office", "head_of_office"]
 _LEAST_CHARACTERS = 2
 _TITLE = re.compile(r"(.{2,}?)(书记|主任|县长|区长|市长|州长|省长|局长|部长|主席|检察长|院长|监委主任)")
-_SPOKEN_OF = re.compile("他(?!们|人)|她(?!们)|其(?!他|它|余|中|实|次)|自己|本人|(?:的|家)?(?:儿子|女儿|老婆|妻子|亲戚|弟弟|哥哥|司机|秘书)")
+_SPOKEN_OF = re.compile(
+    "他(?!们|人)|她(?!们)|其(?!他|它|余|中|实|次)|自己|本人|(?:的|家)?(?:儿子|女儿|老婆|妻子|亲戚|弟弟|哥哥|司机|秘书)"
+)
 _POSING_REACH = 8
 _ACCUSING_TYPES = frozenset({"complaint", "report"})
 _THANKS_REACH = 8
@@ -92,7 +94,9 @@ def load_posts(path: Path) -> Posts:
         for word in (*post.titles, *post.holders):
             plain = normalize(word).text
             if len(plain) < _LEAST_CHARACTERS:
-                raise document.error(("posts", index), f"{word!r} says too little: a title or name has two characters or more")
+                raise document.error(
+                    ("posts", index), f"{word!r} says too little: a title or name has two characters or more"
+                )
             if routes.get(plain, post.route) != post.route:
                 raise document.error(("posts", index), f"{word!r} stands twice with different routes")
             routes[plain] = post.route
@@ -112,9 +116,9 @@ def sealed_route(said: Said, posts: Posts, screener: Screener | None) -> Route |
     Asked for help, thanked or told of, a post is not accused. In doubt it is: a wrong shell costs a look, a leak cannot be undone.
     """
     target = normalize(said.target).text
-    for pattern, route in posts.patterns:
+    for pattern, accused in posts.patterns:
         if pattern.search(target):
-            return route
+            return accused
     said_all = "\n".join(filter(None, (said.title, said.content, said.comment)))
     for start in range(0, max(1, len(said_all)), MAX_CHARACTERS // 2):  # a name beyond what is screened is a name too
         text = normalize(said_all[start : start + MAX_CHARACTERS])

@@ -20,7 +20,7 @@ class PackWatcher:
         self._folder = folder
         self._seen = self._settling = self._mark()
 
-    def changed(self) -> Pack | ConfigFileError | None:
+    def changed(self) -> Pack | Exception | None:
         """Return the new pack, or why it cannot be taken; None where nothing changed since the last look.
 
         A folder that is being written settles first: it is read when two looks in a row see the same files.
@@ -36,6 +36,9 @@ class PackWatcher:
             return load_pack(self._folder)
         except ConfigFileError as error:
             log.error("rules were changed and cannot be taken, the running ones stay: %s", error)
+            return error
+        except Exception as error:  # whatever a file does to the loader: the running rules stay
+            log.exception("rules were changed and cannot be read, the running ones stay")
             return error
 
     def _mark(self) -> Mark:

@@ -29,6 +29,7 @@ _BEFORE = 8
 _LONGEST = 20
 """no actor's name is longer"""
 
+_WITNESSED = re.compile("看见|看到|亲眼|发现|遇|听见|听到|目睹|撞见")
 _BOUND_BEFORE = re.compile("[让跟给和与对向把叫为帮替](了|过)?(某|个|一个|那个|这个)?$")
 
 
@@ -75,6 +76,12 @@ def _harmed(context: Context, hit: Hit) -> Word | None:
     """Return the official at once after words of violence: 殴打民警, 打击报复执法人员."""
     if hit.category not in HARMING:
         return None
+    inside = context.within("actors", hit.start, hit.end)
+    before = context.within("actors", max(0, hit.start - _HELP_REACH), hit.start)
+    suffered = context.text.find("被", hit.start, hit.end)
+    if suffered >= 0 and not [word for word in inside if word.kind in _OFFICIAL and word.start > suffered]:
+        # The cue itself tells that it was suffered: 执法时被醉汉殴打.
+        return next((word for word in (*reversed(before), *inside) if word.kind in _OFFICIAL), None)
     at_once = [word for word in context.within("actors", hit.end, hit.end + 8) if word.start == hit.end]
     return next((word for word in at_once if word.kind in _OFFICIAL), None)
 
@@ -104,7 +111,8 @@ def role_of(context: Context, word: Word, hit: Hit) -> str | None:
 def _speaks(context: Context, word: Word) -> bool:
     """Tell whether the speaker says so of himself: 我是社区干部, 来电人为快餐店店主."""
     clause = context.clause(word.start)
-    return context.any_within("being", max(clause.start, word.start - 14), word.start)
+    being = context.within("being", max(clause.start, word.start - 14), word.start)
+    return bool(being) and not _WITNESSED.search(context.text, being[-1].end, word.start)
 
 
 def _posed(context: Context, word: Word) -> bool:
@@ -136,7 +144,9 @@ def _nearest_before(context: Context, hit: Hit, spoken: list[Word], sentence: Sp
             return Agent("staff", 0.85, f"{_named(context, nearest)}(结合单位名称)")
         return Agent("staff", 0.4, f"“{context.text[nearest.start : nearest.end]}”是否公职不明")
     if officials and (category.counterpart or _of_the_official(context, officials[-1], nearest)):
-        return Agent("official", 0.85 * _width(officials[-1]), f"{_named(context, officials[-1])}(另有私主体在场)")
+        # Where misconduct takes two (收了老板的红包), the private one is no doubt about who did it.
+        factor = 1.0 if category.counterpart else 0.85
+        return Agent("official", factor * _width(officials[-1]), f"{_named(context, officials[-1])}(另有私主体在场)")
     if category.counterpart:
         later = _official_after(context, hit, sentence)
         if later is not None:

@@ -22,6 +22,12 @@ CLEARED = 0.5
 NEGATION_REACH = 12
 SHORT_NEGATION_REACH = 3
 """没 and 未 alone deny only what follows at once: 没开会就把山包了 denies the meeting"""
+_ADJACENT = frozenset({"不", "拒"})
+"""deny what follows at once alone: 不收红包, but 不给钱就不办"""
+_REFUSALS = frozenset(
+    {"谢绝", "婉言谢绝", "婉拒", "拒绝", "拒收", "拒不接受", "退还", "当面退还", "退回了", "不可能", "否认"}
+)
+"""what was refused, is refused for good: 谢绝了老板的宴请"""
 QUOTATION_REACH = 16
 HYPOTHESIS_REACH = 16
 
@@ -48,7 +54,8 @@ def negation(context: Context, hit: Hit) -> Verdict | None:
     clause = context.clause(hit.start)
     if context.any_within("affirming", clause.start, hit.start + 1):
         return None
-    denying = [word for word in context.within("negators", clause.start, hit.start) if _denies(context, word, hit)]
+    # A negator may reach into the cue: 拒收我送的红包.
+    denying = [word for word in context.within("negators", clause.start, hit.end) if _denies(context, word, hit)]
     if not denying:
         return None
     word = max(denying, key=lambda one: one.end - one.start)
@@ -56,10 +63,19 @@ def negation(context: Context, hit: Hit) -> Verdict | None:
 
 
 def _denies(context: Context, word: Word, hit: Hit) -> bool:
+    if word.start >= hit.start:
+        return False
     reach = SHORT_NEGATION_REACH if word.end - word.start == 1 else NEGATION_REACH
+    if context.text[word.start : word.end] in _ADJACENT:
+        reach = 0
     if hit.start - word.end > reach or _part_of_another(context, word.start):
         return False
-    return not any(context.any_within(kind, word.end, hit.start) for kind in ("breakers", "despite", "completed"))
+    breaking = (
+        ("breakers", "despite")
+        if context.text[word.start : word.end] in _REFUSALS
+        else ("breakers", "despite", "completed")
+    )
+    return not any(context.any_within(kind, word.end, hit.start) for kind in breaking)
 
 
 def _part_of_another(context: Context, at: int) -> bool:
@@ -73,7 +89,8 @@ def hypothetical(context: Context, hit: Hit) -> Verdict | None:
     first = max(sentence.start, hit.start - HYPOTHESIS_REACH)
     for kind, reason in (("hypothetical", "假设或担心"), ("suggestion", "建议或祈愿")):
         found = context.within(kind, first, hit.start)
-        if found and not context.any_within("completed", found[-1].end, hit.end + 4):
+        asks_how = kind == "hypothetical" and _ASKS_HOW.search(context.text, hit.end, sentence.end)
+        if found and (asks_how or not context.any_within("completed", found[-1].end, hit.end + 4)):
             word = context.text[found[-1].start : found[-1].end]
             return Verdict("hypothetical", 0, f"{reason}(“{word}”)")
     return None
@@ -114,7 +131,7 @@ def cleared(context: Context, hit: Hit) -> Verdict | None:
     """Weaken what a text takes back, clears up, or only retells from a film or a poster, wherever it says so."""
     for kind, reason in (("clearing", "全文系更正或澄清"), ("media", "全文谈的是影视、展览或宣传品")):
         word = context.whole.get(kind)
-        if word is not None:
+        if word is not None and not _NOT_SO.search(context.text, max(0, word.start - 5), word.start):
             return Verdict("cleared", CLEARED, f"{reason}(“{context.text[word.start : word.end]}”)")
     return None
 
@@ -127,6 +144,9 @@ def actor(context: Context, hit: Hit) -> Verdict | None:
 
 _COMPLAINS = re.compile("反映|投诉|举报|控告")
 """said before it, a question is part of a complaint: 来电人反映…询问时被骂"""
+
+_ASKS_HOW = re.compile("怎么|如何|咋|会不会|怎样|会怎")
+_NOT_SO = re.compile("不是|不要|并非|别|不属|绝非|没有")
 
 Gate = Callable[[Context, Hit], Verdict | None]
 GATES: tuple[Gate, ...] = (boundary, negation, hypothetical, quotation, hearsay, doubt, cleared, actor)

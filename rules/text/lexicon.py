@@ -100,6 +100,9 @@ class LexiconBuilder:
             normalize(standard).text: tuple(normalize(other).text for other in others)
             for standard, others in words.variants.items()
         }
+        for standard, others in self._variants.items():
+            if not standard or not all(others):
+                raise document.error(("variants",), "a variant, or what it stands for, is blank")
         self._common = frozenset(normalize(word).text for word in words.common)
         self._take_words(words, document)
 
@@ -173,7 +176,12 @@ def _set_of(words: WordsFile, document: Document) -> Any:
     for name in PATTERN_WORDS:
         checked = _any_of(getattr(words, name), document, (name,))
         found.Add(checked.pattern if checked is not None else r"[^\x00-\x{10FFFF}]")
-    found.Compile()
+    try:
+        found.Compile()
+    except Exception:  # RE2's own, which says no more than that it failed
+        raise document.error(
+            (PATTERN_WORDS[0],), "RE2 refuses time, amount, place, person and evidence together: too large"
+        ) from None
     return found
 
 

@@ -21,8 +21,11 @@ _ASKS_UNLESS = 2
 """a question that names an official, a completed act and so many specifics is a report"""
 _OFFICIALS = ("official", "implicit", "staff")
 _SENTENCE_MARKS = "。!！?？;；\n"
-_EDGE_START = re.compile(r"^(?:[0-9０-９〇一二三四五六七八九零幺壹贰叁肆伍陆柒捌玖\s\-—–_.·•/()（）*~]+)")
-_EDGE_END = re.compile(r"(?:[0-9０-９〇一二三四五六七八九零幺壹贰叁肆伍陆柒捌玖\s\-—–_.·•/()（）*~]+)$")
+_NUMERALS = "〇一二三四五六七八九零幺壹贰叁肆伍陆柒捌玖"
+_EDGE_START = re.compile(f"^(?:[^\u4e00-\u9fff]|[{_NUMERALS}])+")
+_EDGE_END = re.compile(f"(?:[^\u4e00-\u9fff]|[{_NUMERALS}])+$")
+"""what a number may be made of, in whatever disguise: where a piece is cut, none of it stays at the edge"""
+_CUT_MASK = re.compile("〔[^〕]*$")
 
 
 class Reading:
@@ -120,11 +123,12 @@ class Reading:
             first = max(first, text.rfind(mark, first, start) + 1)
             found = text.find(mark, end, last)
             last = found if found >= 0 else last
-        return " ".join(mask_place(mask(_without_edges(text, first, last), self._names)).split())
+        quote = " ".join(mask_place(mask(_without_edges(text, first, last), self._names)).split())
+        return _CUT_MASK.sub("", quote[:QUOTE_MAX])
 
 
 def _without_edges(text: str, first: int, last: int) -> str:
-    """Return the piece without digits and separators at an edge that goes on beyond it: half a number would not be known for one."""
+    """Return the piece without what may be half a number at an edge that goes on beyond it: half a number would not be known for one."""
     piece = text[first:last]
     if first > 0:
         piece = _EDGE_START.sub("", piece)

@@ -103,10 +103,11 @@ class Screener:
         if not self.lexicon.categories:
             return found
         read = [index for index, one in enumerate(asked) if one.text and one.field not in UNIT_FIELDS]
-        texts = [f"{one.before}\n{one.text}" if one.before else one.text for one in map(asked.__getitem__, read)]
+        texts = [_after(one) for one in map(asked.__getitem__, read)]
         plains = normalize_all(texts)
         firsts = [
-            plain.text.find("\n") + 1 if asked[index].before else 0 for index, plain in zip(read, plains, strict=True)
+            plain.text.find("\n") + 1 if asked[index].before.strip() else 0
+            for index, plain in zip(read, plains, strict=True)
         ]
         scores = score(self.model, list(zip(plains, firsts, strict=True)))
         for index, text, plain, first, scored in zip(read, texts, plains, firsts, scores, strict=True):
@@ -157,6 +158,11 @@ class Screener:
     def suspects(self, plain: Plain) -> bool:
         """Return whether the second layer finds anything in a text."""
         return max(score(self.model, ((plain, 0),))[0].shares) >= 1
+
+
+def _after(one: Asked) -> str:
+    """Return a text after what was said before it, which then is one line."""
+    return f"{' '.join(one.before.split())}\n{one.text}" if one.before.strip() else one.text
 
 
 def _alone(model: Model, scored: Scored) -> dict[str, float]:
