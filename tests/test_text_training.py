@@ -76,7 +76,7 @@ def test_the_same_sentence_weighs_less_in_a_long_text() -> None:
     filler = "小区门口的路灯坏了很久,晚上走路看不清,请尽快派人来修理一下。" * 12
     alone, among = score(default_model(), [(normalize(told), 0), (normalize(filler + told), 0)])
     column = default_model().categories.index("C08")
-    assert 0 < among.probabilities[:, column].max() < alone.probabilities[:, column].max()
+    assert 0 < among.probability(column) < alone.probability(column)
 
 
 _TEXTS = st.lists(st.text(alphabet="村书记收红包天有人请吃饭。!\n \u200b😀abＡ", max_size=60), min_size=1, max_size=6)
@@ -89,7 +89,7 @@ def test_texts_scored_together_are_scored_as_each_alone(texts: list[str], first:
     for one, told in zip(asked, together, strict=True):
         alone = score(default_model(), [one])[0]
         assert told.windows == alone.windows
-        np.testing.assert_allclose(told.shares, alone.shares, rtol=1e-4)
+        assert told.shares == alone.shares
 
 
 @given(_TEXTS)

@@ -29,7 +29,8 @@ _ONE, _SHIFT, _FOLD = map(np.uint32, (77, 17, 15))
 SIZES = 2
 _SENTENCE = re.compile(r"[^。!?;\n]*[。!?;\n]?")
 
-_LEAST, _ONE_HALF = np.float32(1e-6), np.float32(0.5)
+_LEAST = np.float32(1e-6)
+_SURELY_NOT = -50.0
 
 Floats = NDArray[np.float32]
 Hashes = NDArray[np.intp]
@@ -117,8 +118,12 @@ class Scored(NamedTuple):
     shares: list[float]
     """by category, of its threshold from which it speaks alone, in the window that tells of it most"""
     windows: list[tuple[int, int]]
-    probabilities: Floats
+    logits: Floats
     """one row a window, one column a category"""
+
+    def probability(self, column: int) -> float:
+        """Return the probability of a category in the window that tells of it most."""
+        return _sigmoid(float(self.logits[:, column].max()))
 
 
 def score(model: Model, texts: Sequence[tuple[Plain, int]]) -> list[Scored]:
@@ -139,15 +144,19 @@ def score(model: Model, texts: Sequence[tuple[Plain, int]]) -> list[Scored]:
         _pass_over(starts, shifts, offset + ends, len(plain.codes) - ends)
         offset += len(plain.codes)
     found = _rows(model, [plain.codes for plain, _ in texts], starts, shifts)
-    shares = found / model.thresholds
-    return [
-        Scored(
-            shares[at : at + len(spans)].max(axis=0).tolist() if spans else [0.0] * len(model.categories),
-            spans,
-            found[at : at + len(spans)],
-        )
-        for at, spans in parts
-    ]
+    limits = model.thresholds.tolist()
+    scored = []
+    for at, spans in parts:
+        logits = found[at : at + len(spans)]
+        highest = logits.max(axis=0).tolist() if spans else [-math.inf] * len(limits)
+        # One by one: an array's exponentials may differ in the last digit with its length, and a text must always be judged alike.
+        shares = [_sigmoid(one) / limit for one, limit in zip(highest, limits, strict=True)]
+        scored.append(Scored(shares, spans, logits))
+    return scored
+
+
+def _sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit)) if logit > _SURELY_NOT else 0.0
 
 
 def _pass_over(starts: list[int], shifts: list[float], start: int, length: int) -> None:
@@ -158,7 +167,7 @@ def _pass_over(starts: list[int], shifts: list[float], start: int, length: int) 
 
 
 def _rows(model: Model, codes: list[Codes], starts: list[int], shifts: list[float]) -> Floats:
-    """Return the probabilities of the pieces of texts that begin at these places, to the next one each."""
+    """Return the logits of the pieces of texts that begin at these places, to the next one each."""
     if not starts:
         return np.empty((0, len(model.categories)), dtype=np.float32)
     found = pieces(codes[0] if len(codes) == 1 else np.concatenate(codes))
@@ -170,7 +179,6 @@ def _rows(model: Model, codes: list[Codes], starts: list[int], shifts: list[floa
     )
     sums *= model.scales
     sums /= np.sqrt(np.maximum(sums[:, -1:], _LEAST))
-    logits = sums[:, : len(model.categories)] + model.bias
+    logits: Floats = sums[:, : len(model.categories)] + model.bias
     logits -= np.array(shifts, dtype=np.float32)[:, None]
-    told: Floats = _ONE_HALF * (np.tanh(_ONE_HALF * logits) + np.float32(1))
-    return told
+    return logits

@@ -150,7 +150,7 @@ class Screener:
             if name in innocent or (found is not None and found.confidence >= HINTED):
                 continue
             if share >= bar or (share >= AGREES and name in weak):
-                window = scored.windows[int(scored.probabilities[:, column].argmax())]
+                window = scored.windows[int(scored.logits[:, column].argmax())]
                 hint = _hint(reading, name, window)
                 if hint is not None:
                     findings[name] = hint
@@ -168,7 +168,7 @@ def _after(one: Asked) -> str:
 def _alone(model: Model, scored: Scored) -> dict[str, float]:
     """Return the probabilities of the categories that the second layer speaks of alone."""
     return {
-        name: float(scored.probabilities[:, column].max())
+        name: scored.probability(column)
         for column, (name, share) in enumerate(zip(model.categories, scored.shares, strict=True))
         if share >= 1
     }
