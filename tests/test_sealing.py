@@ -63,6 +63,7 @@ def test_titles_and_names_stand_in_plain_form_with_their_routes(posts_file: Path
 REFUSED = {
     "no posts": ("post: []\n", 1, "posts"),
     "a post without titles": (f"posts:\n  - titles: []\n    route: {UP}\n", 2, "titles"),
+    "a title of blanks": (f"posts:\n  - titles: ['　　']\n    route: {UP}\n", 2, "too little"),
     "a title of one character": (f"posts:\n  - titles: [长]\n    route: {UP}\n", 2, "titles"),
     "an unknown route": (f"posts:\n  - titles: [{HEAD}]\n    route: nowhere\n", 3, "route"),
     "an unknown key": (f"posts:\n  - titles: [{HEAD}]\n    route: {UP}\n    phone: 1\n", 4, "phone"),
@@ -106,6 +107,14 @@ ACCUSED = [
     (f"我给{CHIEF}写过信，没人管", "complaint", OWN),
     (f"感谢{CHIEF}收了我家红包才给我办", "praise", OWN),
     (f"感谢{CHIEF}帮我解决了问题。但{HEAD}收受红包", "complaint", UP),
+    (f"我向{CHIEF}反映村里问题,他却收了开发商50万元红包", "complaint", OWN),
+    (f"请{CHIEF}处理自己收的50万元红包", "complaint", OWN),
+    (f"{CHIEF}去年诈骗群众集资款200万元", "complaint", OWN),
+    (f"自称清官的{CHIEF}收红包", "complaint", OWN),
+    (f"实名举报{CHIEF}冒充专家、收受红包", "report", OWN),
+    (f"其实是{CHIEF}收的", None, OWN),
+    ("试区王区长收红包", "complaint", OWN),
+    ("路灯坏了。" * 5_000 + f"{CHIEF}收红包", "complaint", OWN),
 ]
 NOT_ACCUSED = [
     (f"请{HEAD}查处村书记吃拿卡要", "complaint"),

@@ -76,6 +76,63 @@ def test_the_same_words_of_an_official_count(screener: Screener, text: str, cate
     assert found.confidence >= 45
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "感谢王所长去年拒收我送的两千元红包,在派出所帮我办了户口",
+        "李科长不收红包不吃请,去年5月在大厅给我办好了补贴2000元",
+        "村支书张某不可能收老板的5万元红包,去年5月我们全村都在场",
+        "镇长谢绝了老板的宴请,昨天中午在食堂自己花15元吃饭",
+        "李科长去年5月当面退还了我送的2000元购物卡",
+        "局长说过谁收红包就处理谁,去年处理了3人,罚了2万元",
+        "昨天新闻联播播了某县长收受红包500万元",
+        "市纪委通报:某镇长收受红包5万元",
+        "如果村主任收了5万元红包怎么举报",
+        "民警张某昨晚8点在中山路执法时被醉汉殴打,住院花了5000元",
+        "交警执法时被司机推倒殴打,住院花了5000元",
+    ],
+)
+def test_who_refused_was_harmed_or_is_only_told_of_is_accused_of_nothing(screener: Screener, text: str) -> None:
+    assert not [one for one in screener.screen(text).findings if one.layer == "cue"]
+
+
+@pytest.mark.parametrize(
+    ("text", "category"),
+    [
+        ("民警王某去年5月在派出所殴打我,肋骨断了两根,有录像", "C05"),
+        ("城管去年把我打了,住院花了2万元", "C05"),
+        ("村支书就是个骗子,去年5月在饭店收了老板红包5万元,有录音", "C08"),
+        ("这不是造谣,村支书去年5月在饭店收了老板红包5万元,有录音", "C08"),
+        ("我在村委会亲眼看见村支书去年收受红包5万元,有录音", "C08"),
+    ],
+)
+def test_what_only_looks_harmless_counts_in_full(screener: Screener, text: str, category: str) -> None:
+    found = _found(screener.screen(text), category)
+    assert found is not None
+    assert found.confidence >= 60
+
+
+@pytest.mark.parametrize(
+    "number", ["①⑨⑨⓪⓪⓪⓪①②③④", "199,0000,1234", "𝟏𝟗𝟗𝟎𝟎𝟎𝟎𝟏𝟐𝟑𝟒", "1\u200b9\u200b9\u200b0000\u200b1234"]
+)
+@pytest.mark.parametrize("filler", range(0, 40, 3))
+def test_a_number_at_the_edge_of_a_quote_is_not_cut_in_two(screener: Screener, number: str, filler: int) -> None:
+    told = "村支书收红包不给办事"
+    for text in (f"{number}{'啊呀' * filler}{told}", f"{told}{'啊呀' * filler}{number}"):
+        for one in screener.screen(text).findings:
+            shown = [part for part in number if part.isnumeric() and part in one.quote]
+            assert not shown or "〔" in one.quote
+
+
+def test_no_quote_is_longer_than_sixty_characters(screener: Screener) -> None:
+    assert all(len(one.quote) <= 60 for one in screener.screen("村支书收红包" + "1栋" * 25).findings)
+
+
+def test_a_title_of_two_lines_is_not_read_again_with_the_content(screener: Screener) -> None:
+    found = screener.screen("路灯坏了三天,请派人修理", before="投诉\n村支书收红包五万元").findings
+    assert not [one for one in found if one.layer == "cue"]
+
+
 def test_what_is_denied_twice_is_affirmed(screener: Screener) -> None:
     assert _found(screener.screen("难道村主任没有收红包吗?2023年他收了我5000元"), "C08") is not None
 
