@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from models.alert import Alert
-from models.base import Status
+from models.base import Family, Status
 from models.subscriber import Subscriber
 
 
@@ -36,7 +36,9 @@ def route(alert: Alert, subscriber: Subscriber, told: bool) -> RouteReason:
     if not alert.push:
         return RouteReason.NOT_PUSHED
     accused = {unit.id for unit in alert.units if unit.role == "accused"}
-    if accused & subscriber.owner_units:
+    # Words that name no unit may mean any unit with a part in the ticket.
+    meant = accused if accused or alert.family is not Family.TEXT else {unit.id for unit in alert.units}
+    if meant & subscriber.owner_units:
         # A warning must never reach the accused unit or one below it, not even as a correction.
         return RouteReason.CONFLICT
     if alert.status in (Status.CORRECTED, Status.RETRACTED):

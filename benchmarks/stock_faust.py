@@ -22,11 +22,12 @@ from rules import citizens as citizen_rules
 from rules import state as ticket_rules
 from rules.calendar import add_work_days
 from rules.engine import Engine
-from rules.intake import to_event
+from rules.intake import Reader, to_event
 from rules.matter import MatterConfig
 from rules.messages import ClaimMessage, EventMessage, MembersMessage, RepeatMessage, decode, encode
 from rules.pack import default_pack
 from rules.pseudonym import PseudonymKey
+from rules.text.screen import Screener
 from rules.tickets import Step, on_message, on_time
 
 APP_ID = "stock"
@@ -38,7 +39,9 @@ class StockJob:
     """The three agents. Faust decides the table's partition by the event that is being processed."""
 
     def __init__(self, app: Any, source: str, partitions: int) -> None:
-        self._engine = Engine(default_pack())
+        pack = default_pack()
+        self._engine = Engine(pack)
+        self._reader = Reader(Screener(pack.lexicon))
         self._keys = [PseudonymKey("k1", os.urandom(32))]
         self._matter = MatterConfig()
         add_work_days(A_WORK_DAY, 1)  # builds the calendar once, which must not fall on the first events
@@ -62,7 +65,7 @@ class StockJob:
                 check_not_ahead(ticket_event, int(event.message.timestamp * 1000))
             except Rejected:
                 continue
-            message = EventMessage(to_event(ticket_event, self._keys))
+            message = EventMessage(to_event(ticket_event, self._keys, self._reader))
             await self._to_tickets.send(key=message.key.encode(), value=encode(message))
 
     async def _judge(self, stream: Any) -> None:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cli.output import err, fail, out
-from cli.running import RUN_KEYS, InForce, instant_option, pack_of, recorded_events, run_core
+from cli.running import RUN_KEYS, InForce, instant_option, pack_of, reader_of, recorded_events, run_core
 from models.alert import Alert
 from models.decode import Rejected
 from models.quarantine import RejectionReason
@@ -21,6 +21,7 @@ from models.times import format_instant
 from rules.driver import Driver
 from rules.event import Event
 from rules.facts import as_mapping
+from rules.sealing import SEALED
 from rules.tickets import ConflictingBody, RefusedMerge, judge
 
 app = typer.Typer()
@@ -33,6 +34,9 @@ def backtest(
         Path | None, typer.Option("--out", help="write every version of every warning, in issue order")
     ] = None,
     rules: Annotated[Path | None, typer.Option(help="a folder of rules in place of the default pack")] = None,
+    posts: Annotated[
+        Path | None, typer.Option(help="posts whose accusers are sealed, as the setting posts_file names them")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="run the clock to this time; later events are ignored")] = None,
     rejects: Annotated[Path | None, typer.Option(help="write rejected lines' numbers and reasons")] = None,
     facts: Annotated[Path | None, typer.Option(help="write every ticket's facts at the end")] = None,
@@ -63,7 +67,9 @@ def backtest(
                 record = {"file": str(path), "line": number, "reason": rejected.reason, "detail": rejected.detail}
                 refused.write(json.dumps(record, ensure_ascii=False) + "\n")
 
-        source = _counted(_with_progress(recorded_events(events, RUN_KEYS, reject), events), counts)
+        source = _counted(
+            _with_progress(recorded_events(events, RUN_KEYS, reject, reader_of(pack, posts)), events), counts
+        )
         driver = run_core(pack, source, end, take)
         if refused is not None:
             _write_refused_merges(refused, driver)
@@ -128,7 +134,8 @@ def _estimated(paths: list[Path]) -> float | None:
 def _counted(events: Iterator[Event], counts: Counter[str]) -> Iterator[Event]:
     for event in events:
         counts["events"] += 1
-        counts["unknown_types"] += event.type not in MODEL_BY_TYPE
+        counts["sealed"] += event.type == SEALED
+        counts["unknown_types"] += event.type not in MODEL_BY_TYPE and event.type != SEALED
         yield event
 
 
@@ -169,6 +176,7 @@ def _summary(
         by_rule.setdefault(f"{alert.rule.id} {alert.rule.title}", Counter())[alert.level] += 1
     return {
         "events": counts["events"],
+        "sealed": counts["sealed"],
         "unknown_types": counts["unknown_types"],
         "tickets": len(driver.tickets),
         "until": format_instant(driver.clock) if driver.clock else None,
@@ -187,6 +195,8 @@ def _print_summary(summary: dict[str, Any]) -> None:
     for rule, levels in summary["in_force"].items():
         table.add_row(rule, *(str(levels.get(level, "")) for level in ("blue", "yellow", "red")))
     out.print(f"{summary['events']:,} events of {summary['tickets']:,} tickets, time run to {summary['until']}")
+    if summary["sealed"]:
+        out.print(f"sealed, only an empty shell let in: {summary['sealed']}")
     if summary["unknown_types"]:
         out.print(f"events of unknown types, kept without effect: {summary['unknown_types']}")
     if summary["rejected"]:

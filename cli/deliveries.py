@@ -34,14 +34,14 @@ def list_deliveries(
     prefix: Prefix = None,
 ) -> None:
     """List deliveries as they stand: one line each, then how many are in which state."""
-    from streams.dispatch_log import ClusterUnreachableError, DeliveriesUnreadableError, read_standings
+    from streams.dispatch_log import ClusterUnreachableError, TopicUnreadableError, read_standings
     from streams.topics import TopicSet
 
     settings = settings_of(config)
     topics = settings.topics if prefix is None else TopicSet(prefix=prefix)
     try:
         found = read_standings(bootstrap_servers or settings.bootstrap_servers, topics.deliveries)
-    except (ClusterUnreachableError, DeliveriesUnreadableError) as error:
+    except (ClusterUnreachableError, TopicUnreadableError) as error:
         fail(str(error))
     if subscriber is not None:
         found = [standing for standing in found if standing.record.subscriber == subscriber]

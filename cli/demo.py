@@ -49,7 +49,7 @@ def demo(
 ) -> None:
     """Run the whole service on this machine and watch signed warnings arrive.
 
-    Starts a real Kafka, two workers, dispatch and a receiver; streams some hundred synthetic tickets among which four stories are told;
+    Starts a real Kafka, two workers, dispatch and a receiver; streams some hundred synthetic tickets among which five stories are told;
     shows each yellow or red warning as the receiver got it, its signature verified.
     """
     from streams.broker_errors import BrokerError
@@ -155,7 +155,7 @@ class _Demo:
         ]
 
     def _summarise(self, events: int, receiver: Any) -> None:
-        table = Table(title="\n四个故事:应有的预警与收到的预警", title_justify="left")
+        table = Table(title="\n五个故事:应有的预警与收到的预警", title_justify="left")
         for name in ("故事", "工单", "规则", "应有", "收到", ""):
             table.add_column(name)
         for one in EXPECTED:

@@ -1,8 +1,9 @@
-"""The demo's sample: some 300 ordinary tickets of four months, and four stories among them.
+"""The demo's sample: some 300 ordinary tickets of four months, and five stories among them.
 
 Jiaozhou: handed back four times by three units, once blindly by the unit that is responsible in the end. Yuhuatai: the
 same citizen complains of the same matter again and again, and is dissatisfied. Zhongxian: redone twice, and dissatisfied
-each time. Late close: a deadline passes without a word; then the word comes, and the warning is taken back.
+each time. Yizheng: a community's secretary is banqueted by property companies, told in a complaint; the same words in a unit's
+reply raise nothing. Late close: a deadline passes without a word; then the word comes, and the warning is taken back.
 
 The stories follow what was publicly reported of these practices; tickets, units, places and texts are made up.
 """
@@ -36,6 +37,7 @@ EXPECTED: tuple[Expected, ...] = (
     Expected("忠县", "ZX-1", "P09", "red"),
     Expected("忠县", "ZX-1", "P10", "yellow"),
     Expected("忠县", "ZX-1", "P12", "yellow"),
+    Expected("仪征", "YZ-1", "C01", "yellow"),
     Expected("迟到的办结", "TL-1", "P06", None),
     Expected("迟到的办结", "TL-2", "P06", "red"),
 )
@@ -47,7 +49,7 @@ _LATE_ARRIVAL = when("05-28 09:00")
 def demo_events() -> list[Event]:
     """Return the sample in the order of arrival: that of `occurred_at`, but for one event that arrives ten days late."""
     arrivals = [(event["occurred_at"], event) for ticket in ordinary_tickets(ORDINARY_TICKETS) for event in ticket]
-    for story in (_jiaozhou(), *_yuhuatai(), _zhongxian(), _overdue()):
+    for story in (_jiaozhou(), *_yuhuatai(), _zhongxian(), *_yizheng(), _overdue()):
         arrivals += [(event["occurred_at"], event) for event in story.events]
     punctual, late = _late_close()
     arrivals += [(event["occurred_at"], event) for event in punctual]
@@ -148,6 +150,22 @@ def _zhongxian() -> TicketStory:
         "visited", "05-08 10:00", result="very_dissatisfied", attitude="dissatisfied", contacted=True, solved="no"
     )
     return ticket
+
+
+def _yizheng() -> list[TicketStory]:
+    """The complaint, and an ordinary ticket whose reply repeats its words: what a unit says is never screened."""
+    accusing, answered = TicketStory("YZ-1", "citizen-yz"), TicketStory("YZ-2", "citizen-yz2")
+    matter = ("党务政务", "干部作风", "违规吃喝")
+    feast = "社区书记张某多次接受物业公司宴请,4月18日晚在镇上的饭店由两家物业公司老板买单,一桌花了2600元"
+    text = f"来电人反映{feast},有付款记录和照片(联系电话199-0000-4821)。"
+    accusing.register("05-20 09:00", (matter, "社区书记接受宴请", text), "测试辛社区", request_type="report")
+    accusing.add("dispatched", "05-20 10:00", **_D, role="lead", round=1, due_at=when("05-27 18:00").isoformat())
+    accusing.add("resolved", "05-26 10:00", **_D, solved="yes", reply="已移交有关部门核实。")
+    hall = (("物业管理", "公共秩序", "活动室"), "活动室关闭", "小区的活动室关了两周,希望说明开放时间。")
+    answered.register("05-21 09:00", hall, "测试辛社区")
+    answered.add("dispatched", "05-21 10:00", **_D, role="lead", round=1, due_at=when("05-28 18:00").isoformat())
+    answered.add("resolved", "05-23 10:00", **_D, solved="yes", reply=f"网传{feast},经查不实;活动室已开放。")
+    return [accusing, answered]
 
 
 def _silent(ticket_id: str, community: str) -> TicketStory:

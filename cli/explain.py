@@ -8,13 +8,14 @@ import typer
 from rich.table import Table
 
 from cli.output import err, fail, out
-from cli.running import RUN_KEYS, instant_option, pack_of, recorded_events, run_core
+from cli.running import RUN_KEYS, instant_option, pack_of, reader_of, recorded_events, run_core
 from models.decode import Rejected
 from models.times import format_instant, format_minute
+from rules import texts
 from rules.explaining import RuleExplained, explain
 from rules.facts import FACTS, as_mapping
 from rules.lifecycle import STATE_TITLES
-from rules.telling import LEVEL_TITLES, tell_event, unit_title
+from rules.telling import LEVEL_TITLES, tell_event, tell_finding, unit_title
 from rules.tickets import Judged, judge
 
 app = typer.Typer()
@@ -25,6 +26,9 @@ def explain_ticket(
     ticket: Annotated[str, typer.Argument(help="the ticket's id")],
     events: Annotated[list[Path], typer.Option("--events", help="files of ticket events; may be given several times")],
     rules: Annotated[Path | None, typer.Option(help="a folder of rules in place of the default pack")] = None,
+    posts: Annotated[
+        Path | None, typer.Option(help="posts whose accusers are sealed, as the setting posts_file names them")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="the instant to look from; without it the last event")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable output")] = False,
 ) -> None:
@@ -36,7 +40,7 @@ def explain_ticket(
     def reject(path: Path, number: int, why: Rejected) -> None:
         rejected.append(f"{path}:{number}: {why.reason}")
 
-    source = recorded_events(events, RUN_KEYS, reject)
+    source = recorded_events(events, RUN_KEYS, reject, reader_of(pack, posts))
     driver = run_core(pack, source, end, lambda alert: None)
     if rejected:
         err.print(f"{len(rejected)} lines were rejected, the first: {rejected[0]}", markup=False)
@@ -79,6 +83,15 @@ def _as_record(ticket: str, judged: Judged, told: list[RuleExplained], now: int)
             }
             for one in judged.lineage.holdings
         ],
+        "texts": [
+            {
+                "event_id": spoken.event.event_id,
+                "category": finding.category,
+                "what": tell_finding(spoken.field, finding),
+            }
+            for told_of in texts.telling(judged.lineage).values()
+            for spoken, finding in told_of
+        ],
         "facts": as_mapping(judged.values),
         "rules": [
             {
@@ -120,6 +133,8 @@ def _show(record: dict[str, Any], judged: Judged, told: list[RuleExplained]) -> 
         if value:
             facts.add_row(fact.path, str(value), fact.doc)
     out.print(facts)
+    for one in record["texts"]:
+        out.print(f"文本 {one['category']} {one['what']}")
     for one in told:
         _show_rule(one)
 

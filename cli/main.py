@@ -21,9 +21,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("cli.backtest", "Run the rules over recorded events, with no broker."),
     "explain": ("cli.explain", "Show a ticket's timeline, facts, and why each rule speaks or not."),
     "rules": ("cli.rules", "Check a pack of rules and run its cases."),
+    "classify": ("cli.classify", "Show what a text tells of, and the level it has by itself."),
+    "evaluate": ("cli.evaluate", "Measure the screening of texts on a labelled set."),
     "schema": ("cli.schema", "Print a contract's JSON Schema."),
     "subscribers": ("cli.subscribers", "Check and list subscribers."),
     "deliveries": ("cli.deliveries", "Show what is pending at subscribers, and why."),
+    "sealed": ("cli.sealed", "List the shells of what was sealed, to be handed over by hand."),
 }
 
 

@@ -14,9 +14,11 @@ from models.times import ImpossibleTimeError, parse_instant
 from rules.driver import Driver
 from rules.engine import Engine
 from rules.event import Event
-from rules.intake import to_event
+from rules.intake import NO_READER, Reader, read_texts, to_event
 from rules.pack import Pack, default_pack, load_pack
 from rules.pseudonym import PseudonymKey
+from rules.sealing import Posts, load_posts
+from rules.text.screen import Screener
 
 # No secret, and none is needed: what counts is that the same person gets the same key, and no key is written anywhere.
 RUN_KEYS = [PseudonymKey("run", b"the same person, the same key, each run")]
@@ -41,20 +43,37 @@ def instant_option(text: str | None, name: str) -> int | None:
         fail(f"{name}: {error}; write it like 2025-06-20T12:00:00+08:00")
 
 
-def recorded_events(paths: Iterable[Path], keys: list[PseudonymKey], reject: Reject) -> Iterator[Event]:
+def reader_of(pack: Pack, posts: Path | None = None) -> Reader:
+    """Return who reads citizens' texts. Ends with status 2 where the file of posts cannot be taken."""
+    screener = Screener(pack.lexicon) if pack.lexicon.categories else None
+    return Reader(screener, load_posts(posts) if posts is not None else Posts())
+
+
+def recorded_events(
+    paths: Iterable[Path], keys: list[PseudonymKey], reject: Reject, reader: Reader = NO_READER
+) -> Iterator[Event]:
     """Yield the events in the files, in the files' order; what cannot be taken goes to `reject`."""
     for path in paths:
         lines = read_lines(path)
         # Some at a time: reading and judging in turn, event by event, would keep throwing each other's code out of the cache.
         while chunk := list(islice(lines, CHUNK_LINES)):
-            yield from _decoded(path, chunk, keys, reject)
+            yield from _decoded(path, chunk, keys, reject, reader)
 
 
-def _decoded(path: Path, lines: list[tuple[int, bytes]], keys: list[PseudonymKey], reject: Reject) -> list[Event]:
-    events = []
+def _decoded(
+    path: Path, lines: list[tuple[int, bytes]], keys: list[PseudonymKey], reject: Reject, reader: Reader
+) -> list[Event]:
+    decoded = []
     for number, line in lines:
         try:
-            events.append(to_event(decode_event(line), keys))
+            decoded.append((number, decode_event(line)))
+        except Rejected as rejected:
+            reject(path, number, rejected)
+    events = []
+    read = read_texts([event for _, event in decoded], reader)
+    for (number, event), texts in zip(decoded, read, strict=True):
+        try:
+            events.append(to_event(event, keys, reader, texts))
         except Rejected as rejected:
             reject(path, number, rejected)
     return events

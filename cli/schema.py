@@ -12,7 +12,7 @@ app = typer.Typer()
 
 
 @app.command()
-def schema(name: Annotated[str, typer.Argument(help="ticket-event, alert or quarantine")]) -> None:
+def schema(name: Annotated[str, typer.Argument(help="ticket-event, alert, quarantine or sealed")]) -> None:
     """Print a contract's JSON Schema."""
     schemas = contract_schemas()
     if name not in schemas:

@@ -6,6 +6,7 @@ from pydantic import Field, TypeAdapter
 
 from models.alert import Alert
 from models.quarantine import QuarantineRecord
+from models.sealed import SealedRecord
 from models.ticket_event import KnownEvent
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -40,4 +41,5 @@ def contract_schemas() -> dict[str, dict[str, Any]]:
         "ticket-event": _schema(Annotated[KnownEvent, Field(discriminator="type")], "ticket-event", "Ticket event"),
         "alert": _schema(Alert, "alert", "Alert"),
         "quarantine": _schema(QuarantineRecord, "quarantine", "Quarantine record"),
+        "sealed": _schema(SealedRecord, "sealed", "Sealed record"),
     }

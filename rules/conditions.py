@@ -12,7 +12,7 @@ import cel
 
 from rules.facts import BY_PATH, NEUTRAL, Values, as_tree
 
-_PATH = re.compile(r"\b([a-z_]+)\.([a-z_]+)\b(?!\s*\()")
+_PATH = re.compile(r"\b([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*)\b(?!\s*\()")
 _NAME = re.compile(r"\b([A-Za-z_][A-Za-z0-9_]*)\b")
 _ONES: Values = tuple("x" if isinstance(value, str) else type(value)(1) for value in NEUTRAL)
 _STRING = re.compile(r"'[^']*'|\"[^\"]*\"")

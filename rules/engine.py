@@ -1,12 +1,13 @@
 """The rule engine: facts in, one level per rule out. Each rule's level is the highest whose condition holds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import cel
 
-from models.base import Level
-from rules.facts import INDEX, NEUTRAL, Values, as_tree
+from models.base import LEVEL_RANK, Family, Level
+from rules.facts import FIRST_OF_TEXTS, INDEX, LAST_OF_TEXTS, NEUTRAL, OF_TEXTS, Values, as_tree, tree_of
 from rules.fold import Histories
 from rules.pack import Pack, Rule, RuleCase
 
@@ -14,7 +15,17 @@ Levels = tuple[Level | None, ...]
 
 _COUNTED = "due.overdue_work_days"
 _ANNOUNCED = "due.announced_work_days"
+SUM_OF = {Family.PROCESS: "process.level", Family.TEXT: "text.level"}
+"""the facts that add up the levels of a family's rules; rules that read them come after all others"""
+SUMS = tuple(SUM_OF.values())
 _MEMO_SIZE = 10_000
+
+
+class _Asked(NamedTuple):
+    """Some rules, by their place in the pack, and the facts that they read."""
+
+    rules: tuple[tuple[int, Rule], ...]
+    paths: tuple[str, ...]
 
 
 class Engine:
@@ -25,21 +36,64 @@ class Engine:
         self.rules = pack.active
         self.thresholds = pack.thresholds
         self._on_calendar = tuple(_COUNTED in rule.paths for rule in self.rules)
+        self._adds = tuple(any(path in rule.paths for path in SUMS) for rule in self.rules)
+        self._summed = tuple(
+            SUM_OF.get(rule.family) if rule.status == "stable" and not adds else None
+            for rule, adds in zip(self.rules, self._adds, strict=True)
+        )
+        every = range(len(self.rules))
+        self._every = self._asked(every)
+        self._adding = self._asked(index for index in every if self._adds[index])
+        self._unless_texts = self._asked(index for index in every if not OF_TEXTS.issuperset(self.rules[index].paths))
+        self._silent = self._answers(self._every, NEUTRAL, [None] * len(self.rules))
         self.histories = Histories(histories)
-        self.levels = lru_cache(maxsize=_MEMO_SIZE)(self._levels)
+        self.judge = lru_cache(maxsize=_MEMO_SIZE)(self._judge)
 
-    def _levels(self, values: Values) -> Levels:
-        context = cel.Context(as_tree(values))
-        found = tuple(level_of(rule, context) for rule in self.rules)
+    def levels(self, values: Values) -> Levels:
+        """Return each rule's level."""
+        return self.judge(values)[0]
+
+    def _judge(self, values: Values) -> tuple[Levels, Values]:
+        """Return each rule's level, and the facts with the others' levels added up where a rule reads that."""
+        # Most tickets' texts tell of nothing: rules that read nothing else then say what they always say.
+        tells = any(values[FIRST_OF_TEXTS:LAST_OF_TEXTS])
+        found = self._answers(self._every if tells else self._unless_texts, values, self._silent)
+        self._cap(found, values)
+        if not self._adding.rules:
+            return tuple(found), values
+        sums = dict.fromkeys(SUMS, 0)
+        for level, path in zip(found, self._summed, strict=True):
+            if path is not None and level is not None:
+                sums[path] = max(sums[path], LEVEL_RANK[level])
+        if not any(sums.values()):
+            return tuple(found), values
+        raised = list(values)
+        for path, rank in sums.items():
+            raised[INDEX[path]] = rank
+        values = tuple(raised)
+        return tuple(self._answers(self._adding, values, found)), values
+
+    def _asked(self, indexes: Iterable[int]) -> _Asked:
+        rules = tuple((index, self.rules[index]) for index in indexes)
+        return _Asked(rules, tuple(dict.fromkeys(path for _, rule in rules for path in rule.paths)))
+
+    def _answers(self, asked: _Asked, values: Values, before: Sequence[Level | None]) -> list[Level | None]:
+        """Return the levels as they were before but for the rules that are asked anew."""
+        found = list(before)
+        context = cel.Context(tree_of(asked.paths, values))
+        for index, rule in asked.rules:
+            found[index] = level_of(rule, context)
+        return found
+
+    def _cap(self, found: list[Level | None], values: Values) -> None:
+        """Make yellow what is red only by days that nobody has announced yet: those rules are asked again without them."""
         announced = values[INDEX[_ANNOUNCED]]
         if values[INDEX[_COUNTED]] == announced:
-            return found
-        # Days that nobody has announced yet must not make a warning red: those rules are asked again without them.
+            return
         sure = cel.Context(as_tree((*values[: INDEX[_COUNTED]], announced, *values[INDEX[_COUNTED] + 1 :])))
-        return tuple(
-            Level.YELLOW if level is Level.RED and on_calendar and level_of(rule, sure) is not Level.RED else level
-            for rule, level, on_calendar in zip(self.rules, found, self._on_calendar, strict=True)
-        )
+        for index, (rule, on_calendar) in enumerate(zip(self.rules, self._on_calendar, strict=True)):
+            if found[index] is Level.RED and on_calendar and level_of(rule, sure) is not Level.RED:
+                found[index] = Level.YELLOW
 
 
 def level_of(rule: Rule, context: cel.Context) -> Level | None:

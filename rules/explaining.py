@@ -69,6 +69,8 @@ def _note(rule: Rule, level: Level | None, levels: list[LevelExplained], judged:
         return "规则已停用"
     if judged.merged is not None:
         return f"工单已并入{judged.merged.data['into']},预警由主单发出"
+    if judged.lineage.sealed is not None:
+        return "工单已移出本平台,不作判断"
     if level is Level.YELLOW and levels and levels[0].level is Level.RED and levels[0].holds:
         return "工作日历不全,红色降为黄色"
     return None

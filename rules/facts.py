@@ -4,14 +4,15 @@ Each fact names its value, the events that bear it out (for evidence and trigger
 which it does. docs/facts.md is generated from this table.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rules import deadlines, views, waiting
+from rules import deadlines, texts, views, waiting
 from rules.event import Event
 from rules.fold import UNCLEAR_CODES
 from rules.history import Lineage
+from rules.texts import Told
 from rules.views import Cause, View
 
 Value = int | bool | str
@@ -31,7 +32,8 @@ class Fact:
     path: str
     kind: Literal["int", "bool", "string"]
     doc: str
-    value: Callable[[View], Value]
+    value: Callable[[View], Value] | None
+    """None where the engine fills it in"""
     support: Events = _no_events
     """the events that bear the value out"""
     altered: Events = _no_events
@@ -51,6 +53,51 @@ def _count(name: str, path: str, doc: str) -> Fact:
         return [views.event_of(one) for one in getattr(view.lineage, name)]
 
     return Fact(path, "int", doc, lambda view: len(getattr(view.lineage, name)), events, of=name)
+
+
+def _text_facts(category: str) -> tuple[Fact, ...]:
+    """Return what texts say of one category: its rule decides what level that is."""
+    group = category.lower()
+
+    def told(view: View) -> Sequence[Told]:
+        return view.telling.get(category, ())
+
+    def events(view: View) -> list[Event]:
+        return [one.spoken.event for one in told(view)]
+
+    def altered(view: View) -> list[Event]:
+        return view.lineage.retold
+
+    return (
+        Fact(
+            f"{group}.confidence",
+            "int",
+            f"how surely the citizen's words tell of {category}, 0–100: cue, actor, hearsay; "
+            "at most 40 where it is told without its words (可信度)",
+            lambda view: texts.confidence(told(view)),
+            events,
+            altered,
+            of="texts",
+        ),
+        Fact(
+            f"{group}.specificity",
+            "int",
+            "of time, amount, place, person and evidence, how many stand around it, 0–5 (具体性)",
+            lambda view: texts.specificity(told(view)),
+            events,
+            altered,
+            of="texts",
+        ),
+        Fact(
+            f"{group}.severe",
+            "bool",
+            "it is told with what makes it worse (情节重)",
+            lambda view: texts.severe(told(view)),
+            events,
+            altered,
+            of="texts",
+        ),
+    )
 
 
 FACTS: tuple[Fact, ...] = (
@@ -273,6 +320,27 @@ FACTS: tuple[Fact, ...] = (
         lambda view: view.lineage.unexpected,
         lambda view: [event for ticket in view.lineage.tickets.values() for event in ticket.unexpected],
     ),
+    *(fact for category in texts.CATEGORIES for fact in _text_facts(category)),
+    Fact(
+        "text.private",
+        "int",
+        "categories that the words tell of, but of somebody who is not supervised: a matter for the hotline (行业主管)",
+        lambda view: texts.private(view.lineage, view.telling),
+        of="texts",
+    ),
+    Fact(
+        "text.level",
+        "int",
+        "the highest level of the rules about texts, those on trial left out: 0 none, 1 blue, 2 yellow, 3 red; "
+        "filled in for rules that add levels up, which come after all others",
+        None,
+    ),
+    Fact(
+        "process.level",
+        "int",
+        "the same of the rules about the handling",
+        None,
+    ),
 )
 
 BY_PATH: dict[str, Fact] = {fact.path: fact for fact in FACTS}
@@ -281,9 +349,14 @@ _SPLIT = tuple(tuple(fact.path.split(".", 1)) for fact in FACTS)
 NEUTRAL: Values = tuple({"int": 0, "bool": False, "string": ""}[fact.kind] for fact in FACTS)  # type: ignore[misc]
 
 
-_ALWAYS = tuple((index, fact.value) for index, fact in enumerate(FACTS) if fact.of is None)
+OF_TEXTS = frozenset(fact.path for fact in FACTS if fact.of == "texts")
+FIRST_OF_TEXTS = min(INDEX[path] for path in OF_TEXTS)
+LAST_OF_TEXTS = FIRST_OF_TEXTS + len(OF_TEXTS)
+"""one after the last; they stand together"""
+
+_ALWAYS = tuple((index, fact.value) for index, fact in enumerate(FACTS) if fact.of is None and fact.value)
 _WHERE = tuple(
-    (name, tuple((index, fact.value) for index, fact in enumerate(FACTS) if fact.of == name))
+    (name, tuple((index, fact.value) for index, fact in enumerate(FACTS) if fact.of == name and fact.value))
     for name in dict.fromkeys(fact.of for fact in FACTS)
     if name is not None
 )

@@ -11,6 +11,8 @@ from models.ticket_event import EventType as E
 from rules.event import Event, in_fold_order
 from rules.history import Deadline, Ending, Holding, Lineage, Return, Ticket, Visit, WaitingSpan
 from rules.lifecycle import next_state
+from rules.sealing import SEALED
+from rules.texts import hear, speaks
 
 DISSATISFIED = frozenset({"dissatisfied", "very_dissatisfied"})
 UNCLEAR_CODES = frozenset({"R3", "R4"})
@@ -130,11 +132,24 @@ def _registered(lineage: Lineage, ticket: Ticket, event: Event) -> None:
 
 def _amended(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     data = event.data
+    if data.get("request_type", ticket.request_type) != ticket.request_type and speaks(lineage, ticket):
+        lineage.retold.append(event)
     for name in _AMENDABLE:
         if name in data:
             setattr(ticket, name, data[name])
     if event.type == E.AMENDED and "repeat_of" in data:
         ticket.links.append(data["repeat_of"])
+    if "target_unit" in data:
+        ticket.target_unit = data["target_unit"]
+    for name in ("title", "content"):
+        if name in data:
+            hear(lineage, ticket, event, name, name)
+
+
+def _sealed(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    """Nothing of a case that was sealed is judged here, and it counts as nobody's complaint."""
+    if lineage.sealed is None:
+        lineage.sealed, lineage.claimed = event, None
 
 
 def _linked(lineage: Lineage, ticket: Ticket, event: Event) -> None:
@@ -321,12 +336,14 @@ def _visited(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     _review_unreasonable(lineage, ticket)
     dissatisfied = event.data.get("result") in DISSATISFIED
     lineage.visits.append(Visit(event, dissatisfied, bool(lineage.redos)))
+    hear(lineage, ticket, event, "comment", event.event_id)
     if dissatisfied:
         _resume_waiting(lineage, ticket, event)
 
 
 def _satisfaction_changed(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     lineage.rating_changes.append(event)
+    hear(lineage, ticket, event, "comment", event.event_id)
 
 
 def _merged(lineage: Lineage, ticket: Ticket, event: Event) -> None:
@@ -423,6 +440,7 @@ _STEPS: dict[str, Callable[[Lineage, Ticket, Event], None]] = {
     E.VISITED: _visited,
     E.SATISFACTION_CHANGED: _satisfaction_changed,
     E.MERGED: _merged,
+    SEALED: _sealed,
     E.SUPERVISED: _append_to("supervised"),
     E.URGED: _append_to("urged"),
     E.SUSPENDED: _append_to("suspensions"),

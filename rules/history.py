@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from rules.event import Event
 from rules.lifecycle import State
+from rules.text.result import Finding
 
 
 @dataclass(slots=True)
@@ -79,6 +80,8 @@ class Ticket:
     place: dict[str, str] = field(default_factory=dict)
     title: str = ""
     content: str = ""
+    target_unit: str | None = None
+    """the unit that the citizen complains of, where one was given"""
     title_asks: bool = False
     links: list[str] = field(default_factory=list)
     state: State = State.NEW
@@ -101,6 +104,16 @@ class Visit:
     event: Event
     dissatisfied: bool
     after_redo: bool
+
+
+@dataclass(slots=True)
+class Spoken:
+    """What one text of a ticket tells of: a title, a content, or the comment of one visit."""
+
+    event: Event
+    field: str
+    findings: tuple[Finding, ...]
+    private: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -131,6 +144,12 @@ class Lineage:
     urged: list[Event] = field(default_factory=list)
     suspensions: list[Event] = field(default_factory=list)
     ping_pong: list[Event] = field(default_factory=list)
+    texts: dict[tuple[str, str], Spoken] = field(default_factory=dict)
+    """by ticket and field (of a comment, its event): the texts that tell of anything"""
+    retold: list[Event] = field(default_factory=list)
+    """the events after which a text that told of something was another, or was meant otherwise"""
+    sealed: Event | None = None
+    """what was said of somebody above this office's authority: nothing of the case is judged here"""
     unit_names: dict[str, str] = field(default_factory=dict)
     known: int = 0
     """tickets of which there is an event"""

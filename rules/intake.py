@@ -1,12 +1,14 @@
 """Intake, the pure part: a validated ticket event becomes the event that everything after intake sees.
 
-Here identity ends. The citizen becomes a keyed pseudonym, texts are masked and then only measured (a sketch for likeness), place names are
-masked, and of all free text nothing is kept.
+Here identity ends. The citizen becomes a keyed pseudonym; the citizen's texts are screened, and of them nothing is kept but findings with a
+short masked piece each, and a sketch for likeness; units' texts are not even read; place names are masked. What is said of somebody above
+this office's authority is sealed: of the whole event an empty shell goes on (`rules/sealing.py`).
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from models.ticket_event import (
     Amended,
@@ -28,17 +30,75 @@ from rules.calendar import add_work_days
 from rules.event import Event
 from rules.masking import mask, mask_label, without_house
 from rules.pseudonym import PseudonymKey, citizen_keys
+from rules.sealing import SEALED, Posts, Route, Said, sealed_route, shell
 from rules.sketch import pack_sketch, sketch_of
+from rules.text.screen import Asked, Screener
 
 _UNITS = {"days": DAY, "hours": HOUR, "minutes": MINUTE}
 _NOT_THE_BODY = {"citizen", "occurred_at", "source", "backfill", "test"}
 _ENQUIRY_WORDS = ("查询", "进度")
 
 
-def to_event(event: TicketEvent, keys: Sequence[PseudonymKey]) -> Event:
-    """Return the event without identity or free text."""
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads citizens' texts at intake: the screener of the pack, and the posts whose accusers are sealed."""
+
+    screener: Screener | None = None
+    posts: Posts = field(default_factory=Posts)
+
+
+NO_READER = Reader()
+
+
+class Read(NamedTuple):
+    """What reading an event's texts gave: by field what they tell of, or where it is sealed to."""
+
+    texts: dict[str, Any]
+    route: Route | None = None
+
+
+def read_texts(events: Sequence[TicketEvent], reader: Reader) -> list[Read]:
+    """Return what each event's texts tell of; many at once are read faster than one by one."""
+    said = [_said(event) for event in events]
+    routes: list[Route | None] = [None] * len(events)
+    if reader.posts.any:
+        routes = [sealed_route(one, reader.posts, reader.screener) if one is not None else None for one in said]
+    asked: list[Asked] = []
+    places: list[tuple[int, str]] = []
+    if reader.screener is not None:
+        for index, (one, route) in enumerate(zip(said, routes, strict=True)):
+            if one is not None and route is None:
+                for name, text, before in (
+                    ("title", one.title, ""),
+                    ("content", one.content, one.title),
+                    ("comment", one.comment, ""),
+                ):
+                    if text:
+                        asked.append(Asked(text, name, one.names, before))
+                        places.append((index, name))
+    read: list[dict[str, Any]] = [{} for _ in events]
+    screened = reader.screener.screen_all(asked) if reader.screener is not None else []
+    for (index, name), told in zip(places, screened, strict=True):
+        if told.findings or told.private:
+            # As they come from the wire: an event is equal to itself wherever it has been.
+            read[index][name] = [[list(one) for one in told.findings], list(told.private)]
+    return [Read(texts, route) for texts, route in zip(read, routes, strict=True)]
+
+
+def to_event(
+    event: TicketEvent, keys: Sequence[PseudonymKey], reader: Reader = NO_READER, read: Read | None = None
+) -> Event:
+    """Return the event without identity or free text; a sealed one as an empty shell.
+
+    `read` is what `read_texts` gave for it; without it its texts are read now.
+    """
     at = parse_instant(event.occurred_at)
+    texts, route = read or read_texts((event,), reader)[0]
+    if route is not None:
+        return shell(event, at, route)
     data = _DATA[type(event)](event, at, keys) if type(event) in _DATA else {}
+    if texts:
+        data["texts"] = texts
     unit = getattr(event, "unit_id", None)
     unit_name = getattr(event, "unit_name", None)
     unit_name = mask_label(unit_name) if unit_name else None
@@ -47,7 +107,7 @@ def to_event(event: TicketEvent, keys: Sequence[PseudonymKey]) -> Event:
     return Event(
         event.event_id,
         event.ticket_id,
-        event.type,
+        event.type if event.type != SEALED else f"unknown:{SEALED}",
         at,
         event.seq,
         unit,
@@ -56,6 +116,23 @@ def to_event(event: TicketEvent, keys: Sequence[PseudonymKey]) -> Event:
         bool(event.test),
         hashlib.blake2b(body, digest_size=8, key=f"{at}{_person(data)}".encode()).hexdigest(),
         data,
+    )
+
+
+def _said(event: TicketEvent) -> Said | None:
+    """Return what the citizen says in an event; None where nothing is said."""
+    if isinstance(event, Visited):
+        return Said(comment=event.comment) if event.comment else None
+    fields = event if isinstance(event, Registered) else event.fields if isinstance(event, Amended) else None
+    if fields is None:
+        return None
+    texts = [text for text in (fields.content, fields.raw_content) if text]
+    return Said(
+        title=fields.title or "",
+        content="\n".join(dict.fromkeys(texts)),
+        target=(fields.target.name or "") if fields.target else "",
+        request_type=fields.request_type,
+        names=(fields.citizen.name,) if fields.citizen and fields.citizen.name else (),
     )
 
 

@@ -16,6 +16,7 @@ CONTACT_MASK = "〔联系方式〕"
 NUMBER_MASK = "〔号码〕"
 PLATE_MASK = "〔车牌〕"
 NAME_MASK = "〔姓名〕"
+PLACE_MASK = "〔门牌〕"
 
 _NUMERALS = {character: str(digit) for digit, character in enumerate("〇一二三四五六七八九")}
 _NUMERALS |= {
@@ -51,7 +52,15 @@ _LONG_NUMBER = re.compile(r"\d(?:[\s\-—–.]?\d){6,}")
 _PLATE = re.compile(
     r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Z][·\s]?[A-Z0-9]{4,5}[A-Z0-9挂学警港澳]"
 )
-_HOUSE = re.compile(r"[0-9A-Za-z一二三四五六七八九十百〇零]+(?:号楼|号院|号|栋|幢|座|单元|室|弄|户)")
+_HOUSE = re.compile(
+    r"[0-9０-９A-Za-z一二三四五六七八九十百〇零]+\s{0,2}(?:号楼|号院|号|號|栋|棟|幢|座|单元|單元|室|弄|户)(?:\s?[0-9０-９]{2,4}(?![0-9０-９年月元块万]))?"
+    r"|(?<![0-9])[0-9０-９]{1,3}\s?[-—–－]\s?[0-9０-９]{1,3}\s?[-—–－]\s?[0-9０-９]{1,4}(?![0-9])"
+)
+_GROUP = re.compile(r"第?[0-9一二三四五六七八九十]+(?:组|社|队)")
+_NAMED = re.compile(
+    r"(?<=我叫)[\u4e00-\u9fff]{2,4}|(?<=我名叫)[\u4e00-\u9fff]{2,4}"
+    r"|(?:(?<=举报人)|(?<=联系人)|(?<=投诉人)|(?<=姓名)|(?<=本人))\s?[::：(（]\s?[\u4e00-\u9fff]{2,4}|(?<=本人)(?!是|系|在|叫|对|因|于|为|家|想|名)[\u4e00-\u9fff]{2,3}(?=,|,|。|、)"
+)
 _ACCOUNT = re.compile(r"(?:微信|扣扣|QQ|qq|VX|vx|Vx|V信|v信)号?[\s是为:：]{0,3}[A-Za-z0-9][A-Za-z0-9_\-]{4,29}")
 # What a text must hold for the longer searches to be worth their while.
 _CAPITAL = re.compile(r"[A-Z]")
@@ -71,15 +80,26 @@ def mask(text: str, names: Iterable[str] = ()) -> str:
     if _ACCOUNT_SIGN.search(text):
         text = _ACCOUNT.sub(CONTACT_MASK, text)
     for name in names:
-        if len(name) >= 2 and name in text:
-            text = text.replace(name, NAME_MASK)
+        if len(name) >= 2 and name[0] in text:
+            text = _spaced(name).sub(NAME_MASK, text)
     return text
+
+
+@lru_cache(maxsize=1_000)
+def _spaced(name: str) -> re.Pattern[str]:
+    """Return what finds a name, also with blanks between its characters."""
+    return re.compile(r"\s{0,2}".join(re.escape(part) for part in name))
 
 
 @lru_cache(maxsize=10_000)
 def mask_label(text: str) -> str:
     """Return a short text that comes again and again (a unit's name, a place, a category) masked: there no long number belongs."""
     return _LONG_NUMBER.sub(NUMBER_MASK, mask(text))
+
+
+def mask_place(text: str) -> str:
+    """Return the text with houses, flats and village groups masked: they lead to a home."""
+    return _NAMED.sub(NAME_MASK, _GROUP.sub(PLACE_MASK, _HOUSE.sub(PLACE_MASK, text)))
 
 
 def without_house(community: str) -> str:

@@ -1,12 +1,14 @@
 """A pack of rules: a folder of YAML files, read as a whole or not at all.
 
 One file holds one rule: its conditions by level, its words, and the cases that prove it. The file's name begins with the rule's id. A
-`pack.yaml` names the pack and the ids that were retired, which are never used again.
+`pack.yaml` names the pack and the ids that were retired, which are never used again. A rule about what texts say has a `text:` section with
+its cues; the words that decide what cues mean are in `words.yaml`.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +19,11 @@ from models.base import Contract, Family, Level
 from models.strict_yaml import ConfigFileError, Document, read_yaml
 from rules.conditions import Condition, ConditionError, compile_condition
 from rules.facts import BY_PATH
+from rules.text.files import TextSection, WordsFile
+from rules.text.lexicon import Lexicon, LexiconBuilder
 
+ABOUT = "pack.yaml"
+WORDS = "words.yaml"
 FALLING = (Level.RED, Level.YELLOW, Level.BLUE)
 
 _RULE_ID = r"[A-Z][A-Z0-9]{1,3}"
@@ -48,8 +54,9 @@ class RuleFile(Contract):
         Field(description="words of a level where `headline` does not fit it"),
     ] = Field(default_factory=dict)
     accused: Literal[
-        "returning", "blind", "repeated_return", "overdue", "extended", "redone", "visited", "lead", "none"
+        "returning", "blind", "repeated_return", "overdue", "extended", "redone", "visited", "lead", "target", "none"
     ]
+    text: TextSection | None = None
     runbook: Annotated[str, Field(min_length=1)]
     cases: list[RuleCase]
 
@@ -77,6 +84,7 @@ class Rule:
     runbook: str
     conditions: Mapping[Level, Condition]
     cases: tuple[RuleCase, ...]
+    text: TextSection | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -90,6 +98,7 @@ class Pack:
 
     name: str
     rules: tuple[Rule, ...]
+    lexicon: Lexicon = field(default_factory=Lexicon, compare=False)
 
     @property
     def active(self) -> tuple[Rule, ...]:
@@ -109,21 +118,40 @@ class Pack:
 
 def default_pack() -> Pack:
     """Return the pack that comes with the service."""
-    with resources.as_file(resources.files("rules") / "packs" / "default") as folder:
+    with default_folder() as folder:
         return load_pack(folder)
+
+
+@contextmanager
+def default_folder() -> Iterator[Path]:
+    """Give the folder of the pack that comes with the service, as long as the block runs."""
+    with resources.as_file(resources.files("rules") / "packs" / "default") as folder:
+        yield folder
+
+
+def rule_documents(folder: Path) -> dict[str, Document]:
+    """Return the parsed file of each rule in a folder, by the id in its name: the lines that remarks point to. Raises ConfigFileError."""
+    paths = [path for path in sorted(folder.glob("*.yaml")) if path.name not in (ABOUT, WORDS)]
+    return {path.name.partition("-")[0]: read_yaml(path) for path in paths}
 
 
 def load_pack(folder: Path) -> Pack:
     """Return the pack in a folder. Raises ConfigFileError (`file:line: …`) at the first thing wrong with any file of it."""
     if not folder.is_dir():
         raise ConfigFileError(str(folder), 1, "is no folder of rules")
-    about = read_yaml(folder / "pack.yaml").validate(PackFile)
+    about = read_yaml(folder / ABOUT).validate(PackFile)
     rules: dict[str, Rule] = {}
+    builder = _read_words(folder)
     for path in sorted(folder.glob("*.yaml")):
-        if path.name == "pack.yaml":
+        if path.name in (ABOUT, WORDS):
             continue
         document = read_yaml(path)
         rule = _load_rule(document, path)
+        if rule.text is not None:
+            if builder is None:
+                raise document.error(("text",), f"cues need {WORDS} beside them: copy it from the default pack")
+            if rule.status != "off":
+                builder.add(rule.id, rule.title, rule.text, document)
         if rule.id in rules:
             raise document.error(("id",), f"the rule {rule.id} stands twice in this pack")
         if rule.id in about.retired:
@@ -131,7 +159,16 @@ def load_pack(folder: Path) -> Pack:
         rules[rule.id] = rule
     if not rules:
         raise ConfigFileError(str(folder), 1, "holds no rule")
-    return Pack(about.name, tuple(rules[rule_id] for rule_id in sorted(rules)))
+    lexicon = builder.build() if builder is not None else Lexicon()
+    return Pack(about.name, tuple(rules[rule_id] for rule_id in sorted(rules)), lexicon)
+
+
+def _read_words(folder: Path) -> LexiconBuilder | None:
+    path = folder / WORDS
+    if not path.exists():
+        return None
+    document = read_yaml(path)
+    return LexiconBuilder(document.validate(WordsFile), document)
 
 
 def _load_rule(document: Document, path: Path) -> Rule:
@@ -162,6 +199,7 @@ def _load_rule(document: Document, path: Path) -> Rule:
         file.runbook,
         conditions,
         tuple(file.cases),
+        file.text,
     )
 
 

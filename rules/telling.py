@@ -9,6 +9,8 @@ from models.ticket_event import EventType as E
 from models.times import format_instant, format_minute
 from rules.event import Event
 from rules.facts import Value
+from rules.sealing import SEALED
+from rules.text.result import Finding
 
 LEVEL_TITLES = {Level.BLUE: "蓝色", Level.YELLOW: "黄色", Level.RED: "红色"}
 
@@ -35,9 +37,10 @@ GRADES = {
     "unreachable": "未联系上",
 }
 SOLVED = {"yes": "已解决", "partly": "部分解决", "no": "未解决"}
-REASONS = {"voided": "工单已作废", "merged_into": "工单已并入其他工单"}
+REASONS = {"voided": "工单已作废", "merged_into": "工单已并入其他工单", "removed": "工单已移出本平台"}
 
-_PLAIN = {
+_PLAIN: dict[str, str] = {
+    SEALED: "移出本平台",
     E.REGISTERED: "登记受理",
     E.DIRECT_CLOSED: "直接答复办结",
     E.REJECTED: "不予受理",
@@ -65,7 +68,7 @@ _PLAIN = {
     E.AMENDED: "更正登记内容",
     E.VOIDED: "作废",
 }
-_PLACEHOLDER = re.compile(r"\{([a-z_.]+)\}")
+_PLACEHOLDER = re.compile(r"\{([a-z0-9_.]+)\}")
 
 
 def unit_title(unit: str | None, names: Mapping[str, str]) -> str:
@@ -100,8 +103,7 @@ def tell_event(event: Event, names: Mapping[str, str]) -> str:
             return f"回访:办理结果{GRADES.get(data.get('result', ''), '未注明')}"
         case E.SATISFACTION_CHANGED:
             return f"改评价:办理结果改为{GRADES.get(data.get('result', ''), '未注明')}"
-    template = _PLAIN.get(E(event.type)) if event.type in E.__members__.values() else None
-    return (template or "其他事件").format(unit=unit, into=data.get("into", ""), to=data.get("to", ""))
+    return _PLAIN.get(event.type, "其他事件").format(unit=unit, into=data.get("into", ""), to=data.get("to", ""))
 
 
 def _limit(event: Event) -> str:
@@ -133,6 +135,24 @@ def evidence_of(events: Iterable[Event], names: Mapping[str, str], *, several: b
         )
         for event in events
     ]
+
+
+TEXT_FIELDS = {"title": "诉求标题", "content": "诉求内容", "comment": "回访意见"}
+_ACTORS = {
+    "official": "公职主体",
+    "staff": "公职主体(结合单位名称)",
+    "implicit": "说法本身指向公职",
+    "unknown": "行为人未说明",
+}
+
+
+def tell_finding(field: str, finding: Finding) -> str:
+    """Return what a text was found to tell of: a masked piece, and how it was judged."""
+    layer = (
+        "委婉说法,由语义层提示,最高为蓝" if finding.layer == "euphemism" else _ACTORS.get(finding.actor, "行为人未说明")
+    )
+    details = f";具体性{finding.specificity}({finding.details})" if finding.details else f";具体性{finding.specificity}"
+    return f"{TEXT_FIELDS[field]}:“{finding.quote}”({layer};可信度{finding.confidence}{details})"
 
 
 def fill(headline: str, facts: Mapping[str, Value]) -> str:

@@ -149,9 +149,10 @@ def _judged(engine: Engine, state: TicketState, merged: Event | None, now: int) 
         else fold(state.ticket_id, lineage_events(state))
     )
     values = compute(View(lineage, state.repeats, now))
-    if merged is not None:
+    if merged is not None or lineage.sealed is not None:
         return Judged(lineage, values, (None,) * len(engine.rules), merged)
-    return Judged(lineage, values, engine.levels(values), None)
+    levels, values = engine.judge(values)
+    return Judged(lineage, values, levels, None)
 
 
 def settle(engine: Engine, state: TicketState, now: int, clock: int) -> Step:
@@ -197,6 +198,7 @@ def _warn(
             outputs.append(Alert.model_validate_json(standing.held).model_copy(update={"push": True}))
         standings[rule_id] = replace(standing, held=None)
     ended_by, reason = _end_of(judged)
+    levels = tuple(zip(engine.rules, judged.levels, strict=True))
     for rule, level in changed:
         previous = standings.get(rule.id)
         before = previous.level if previous else None
@@ -216,6 +218,7 @@ def _warn(
             reason,
             (*flags, *trial),
             push,
+            levels,
         )
         alert = make_alert(change)
         outputs.append(alert)
@@ -227,6 +230,8 @@ def _warn(
 def _end_of(judged: Judged) -> tuple[Event | None, str | None]:
     if judged.merged is not None:
         return judged.merged, "merged_into"
+    if judged.lineage.sealed is not None:
+        return judged.lineage.sealed, "removed"
     voided = judged.lineage.voided
     return (voided, "voided") if voided is not None else (None, None)
 
@@ -265,7 +270,7 @@ def _claim(state: TicketState, judged: Judged, outputs: list[Output]) -> TicketS
         return state
     claimed: dict[str, list[Ticket]] = {}
     for ticket in lineage.tickets.values():
-        if ticket.citizens and counts_as_complaint(ticket):
+        if ticket.citizens and lineage.sealed is None and counts_as_complaint(ticket):
             for citizen in ticket.citizens:
                 claimed.setdefault(citizen, []).append(ticket)
     digests = {

@@ -9,18 +9,27 @@ from rules.calendar import add_work_days
 from rules.event import Event
 from rules.history import Deadline, Holding, Lineage, Return, Visit
 from rules.repeats import Repeat, counts_as_complaint
+from rules.texts import Telling, telling
 
 
 class View:
     """What facts are computed from: the history, the repeat facts from the citizens' tables, and the instant."""
 
-    __slots__ = ("lineage", "now", "reached", "repeats")
+    __slots__ = ("_telling", "lineage", "now", "reached", "repeats")
 
     def __init__(self, lineage: Lineage, repeats: Mapping[str, Repeat], now: int) -> None:
         self.lineage = lineage
         self.repeats = repeats
         self.now = now
         self.reached = [(deadline, deadlines.reached(deadline, now)) for deadline in lineage.deadlines]
+        self._telling: Telling | None = None
+
+    @property
+    def telling(self) -> Telling:
+        """Return what the citizens' words tell of, by category."""
+        if self._telling is None:
+            self._telling = telling(self.lineage)
+        return self._telling
 
 
 class Cause(NamedTuple):

@@ -7,15 +7,17 @@ from uuid import UUID, uuid5
 import cel
 
 from models.alert import Alert, AlertPlace, Evidence, RuleRef, UnitRef
-from models.base import LEVEL_RANK, Level, Status
+from models.base import LEVEL_RANK, Family, Level, Status
 from models.times import format_instant, format_minute
+from rules import texts
 from rules.calendar import CALENDAR_VERSION
 from rules.conditions import parts
+from rules.engine import SUM_OF, SUMS
 from rules.event import Event
 from rules.facts import BY_PATH, INDEX, Values, as_mapping, tree_of
 from rules.history import Lineage
 from rules.pack import Rule
-from rules.telling import REASONS, evidence_of, tell_event, tell_warning
+from rules.telling import REASONS, evidence_of, tell_event, tell_finding, tell_warning
 from rules.views import Cause, View
 
 MAX_EVIDENCE = 60
@@ -66,6 +68,28 @@ class Change:
     reason: str | None
     flags: tuple[str, ...]
     push: bool
+    levels: tuple[tuple[Rule, Level | None], ...] = ()
+    """every rule, and its level after the change"""
+
+    @property
+    def summed(self) -> tuple[tuple[Rule, Level | None], ...]:
+        """Return the rules whose levels this one adds up, speaking or not; none where it reads no sum."""
+        families = {family for family, path in SUM_OF.items() if path in self.rule.paths}
+        return tuple(
+            (rule, level)
+            for rule, level in self.levels
+            if rule.family in families and rule.status == "stable" and not any(path in rule.paths for path in SUMS)
+        )
+
+    @property
+    def added(self) -> tuple[tuple[Rule, Level], ...]:
+        """Return those of them that speak."""
+        return tuple((rule, level) for rule, level in self.summed if level is not None)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """Return the rule and those it adds up."""
+        return (self.rule, *(rule for rule, _ in self.added))
 
 
 def make_alert(change: Change) -> Alert:
@@ -88,13 +112,14 @@ def make_alert(change: Change) -> Alert:
         family=rule.family,
         rule=RuleRef(id=rule.id, version=rule.version, title=rule.title),
         level=level,
-        units=tuple(_units(rule, view)),
+        categories=_categories(change),
+        units=tuple(_units(change)),
         headline=_headline(change, cause, status, level),
         tickets=tuple(sorted({lineage.root, *lineage.tickets}, key=lambda ticket: (ticket != lineage.root, ticket))),
         evidence=tuple(_evidence(change, cause)),
         facts=facts,
         thresholds={level.value: condition.source for level, condition in rule.conditions.items()},
-        flags=change.flags,
+        flags=_flags(change),
         trigger=cause.trigger,
         reason=change.reason,
         previous_alert_id=previous,
@@ -107,16 +132,33 @@ def make_alert(change: Change) -> Alert:
     )
 
 
+def _categories(change: Change) -> tuple[str, ...]:
+    rule = change.rule
+    if rule.family is not Family.TEXT:
+        return ()
+    return (rule.id,) if rule.text is not None else tuple(change.view.telling)
+
+
+def _flags(change: Change) -> tuple[str, ...]:
+    rule = change.rule
+    hinted = rule.text is not None and texts.only_hinted(change.view.telling.get(rule.id, ()))
+    return (*change.flags, "euphemism_only") if hinted else change.flags
+
+
 def _cause(change: Change, status: Status) -> Cause:
     """Return the last cause, in fold order, of what satisfied the condition; of a fall, the last event that took something off."""
     view = change.view
     if change.ended_by is not None:
         return Cause(change.ended_by.at, change.ended_by.event_id)
     if status in (Status.RAISED, Status.ESCALATED):
-        causes = list(_satisfying(change))
+        assert change.now is not None
+        causes = [cause for cause, _ in _satisfying(change, change.rule, change.now)]
     else:
         causes = [
-            Cause(event.at, event.event_id) for path in change.rule.paths for event in BY_PATH[path].altered(view)
+            Cause(event.at, event.event_id)
+            for rule in (change.rule, *(rule for rule, _ in change.summed))
+            for path in rule.paths
+            for event in BY_PATH[path].altered(view)
         ]
     if not causes:
         causes = [Cause(event.at, event.event_id) for event in view.lineage.events[-1:]]
@@ -150,43 +192,68 @@ def _because(change: Change, cause: Cause) -> str:
     return f"{format_minute(event.at)} {tell_event(event, lineage.unit_names)}"
 
 
-def _satisfying(change: Change) -> Iterable[Cause]:
-    """Yield the causes of every term of the satisfied condition that holds."""
-    assert change.now is not None
-    context = cel.Context(tree_of(change.rule.conditions[change.now].paths, change.values))
-    for term in parts(change.rule.conditions[change.now]):
+def _satisfying(change: Change, rule: Rule, level: Level) -> Iterable[tuple[Cause, Rule]]:
+    """Yield the causes of every term of the satisfied condition that holds, with the rule; of a sum, those of its rules."""
+    condition = rule.conditions[level]
+    context = cel.Context(tree_of(condition.paths, change.values))
+    for term in parts(condition):
         if not term.holds(context):
             continue
         for path in term.paths:
             fact = BY_PATH[path]
-            if fact.causes is None:
-                yield from (Cause(event.at, event.event_id) for event in fact.support(change.view))
+            if path in SUMS:
+                for one, its_level in change.added:
+                    if SUM_OF[one.family] == path:
+                        yield from _satisfying(change, one, its_level)
+            elif fact.causes is None:
+                yield from ((Cause(event.at, event.event_id), rule) for event in fact.support(change.view))
             else:
                 for number in [number for name, number in term.thresholds if name == path] or [0]:
-                    yield from fact.causes(change.view, number)
+                    yield from ((cause, rule) for cause in fact.causes(change.view, number))
 
 
 def _evidence(change: Change, cause: Cause) -> list[Evidence]:
     view, lineage = change.view, change.view.lineage
     events: dict[tuple[str, str], Event] = {}
-    for path in change.rule.paths:
+    for path in dict.fromkeys(path for rule in change.rules for path in rule.paths):
         for event in (*BY_PATH[path].support(view), *BY_PATH[path].altered(view)):
             events[event.key] = event
     if change.ended_by is not None:
         events[change.ended_by.key] = change.ended_by
     ordered = [event for event in lineage.events if event.key in events]
     told = evidence_of(ordered, lineage.unit_names, several=len(lineage.tickets) > 1)
-    if "repeat.count" in change.rule.paths:
+    if any("repeat.count" in rule.paths for rule in change.rules):
         told += _repeat_evidence(view, {event.event_id for event in ordered})
+    told += _text_evidence(change)
     if cause.trigger.startswith("deadline:"):
-        told.append(Evidence(event_id=cause.trigger, occurred_at=format_instant(cause.at), what=_deadline_told(change)))
+        told.append(
+            Evidence(event_id=cause.trigger, occurred_at=format_instant(cause.at), what=_deadline_told(change, cause))
+        )
     told.sort(key=lambda one: one.occurred_at)
     return told if len(told) <= MAX_EVIDENCE else [*told[: MAX_EVIDENCE // 2], *told[-MAX_EVIDENCE // 2 :]]
 
 
-def _deadline_told(change: Change) -> str:
+def _text_evidence(change: Change) -> list[Evidence]:
+    """Return what texts tell of: of a retraction nothing, for what no longer counts need not be read again."""
+    if change.rule.family is not Family.TEXT or change.now is None:
+        return []
+    return [
+        Evidence(
+            event_id=spoken.event.event_id,
+            occurred_at=format_instant(spoken.event.at),
+            what=tell_finding(spoken.field, finding),
+        )
+        for category in _categories(change)
+        for spoken, finding in change.view.telling.get(category, ())
+    ]
+
+
+def _deadline_told(change: Change, cause: Cause) -> str:
     waited = change.values[INDEX["waiting.days"]]
-    if "waiting.days" in change.rule.paths:
+    rule = change.rule
+    if change.added and change.now is not None:
+        rule = next((one for found, one in _satisfying(change, rule, change.now) if found == cause), rule)
+    if "waiting.days" in rule.paths:
         return f"至此群众已等待{waited}天,未见办结"
     overdue = change.values[INDEX["due.overdue_work_days"]]
     if change.values[INDEX["due.overdue"]]:
@@ -221,15 +288,18 @@ def _accused(rule: Rule, view: View) -> set[str]:
         "redone": {event.unit for event in lineage.redos} or leads,
         "visited": leads,
         "lead": leads,
+        "target": {ticket.target_unit for ticket in lineage.tickets.values()},
         "none": set(),
     }
     return {unit for unit in named[rule.accused] if unit is not None}
 
 
-def _units(rule: Rule, view: View) -> Iterable[UnitRef]:
-    lineage = view.lineage
-    accused = _accused(rule, view)
+def _units(change: Change) -> Iterable[UnitRef]:
+    """Yield everybody who had a part. A unit complained of is among them though it did nothing: by this it is kept from its own warning."""
+    lineage = change.view.lineage
+    accused = set().union(*(_accused(rule, change.view) for rule in change.rules))
     everybody = dict.fromkeys(event.unit for event in lineage.events if event.unit is not None)
+    everybody |= dict.fromkeys(sorted(accused))
     for unit in everybody:
         yield UnitRef(id=unit, name=lineage.unit_names.get(unit), role="accused" if unit in accused else "involved")
 

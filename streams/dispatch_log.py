@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from kafka.errors import KafkaError
 from pydantic import ValidationError
 
 from models.delivery import DeliveryRecord, DeliveryStatus
-from streams.admin import ClusterUnreachableError, connect
-from streams.kafka_client import KafkaConsumer, TopicPartition
-
-READ_SECONDS = 60.0
-
-
-class DeliveriesUnreadableError(Exception):
-    """The topic is missing, or could not be read to its end."""
+from streams.topic_log import ClusterUnreachableError, TopicUnreadableError, read_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +36,12 @@ class Standing:
         return f"{last}; the schedule is used up" if record.status is DeliveryStatus.EXHAUSTED else last
 
 
-def read_standings(bootstrap_servers: str, topic: str, timeout_seconds: float = READ_SECONDS) -> list[Standing]:
+def read_standings(bootstrap_servers: str, topic: str) -> list[Standing]:
     """Return where each delivery stands, by subscriber, case and number.
 
-    Raises ClusterUnreachableError, DeliveriesUnreadableError.
+    Raises ClusterUnreachableError, TopicUnreadableError.
     """
-    with connect(bootstrap_servers):
-        pass  # says in plain words where nobody answers
-    try:
-        last = {record.key: record for record in _records(bootstrap_servers, topic, timeout_seconds)}
-    except KafkaError as error:
-        raise DeliveriesUnreadableError(f"{topic} cannot be read: {type(error).__name__}") from error
+    last = {record.key: record for record in _decoded(read_values(bootstrap_servers, topic))}
     return standings(last.values())
 
 
@@ -74,38 +60,12 @@ def standings(records: Iterable[DeliveryRecord]) -> list[Standing]:
     return found
 
 
-def _records(bootstrap_servers: str, topic: str, timeout_seconds: float) -> Iterator[DeliveryRecord]:
-    consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap_servers.split(","),
-        group_id=None,
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        allow_auto_create_topics=False,
-    )
-    try:
-        numbers = consumer.partitions_for_topic(topic)
-        if not numbers:
-            raise DeliveriesUnreadableError(f"there is no topic {topic}: create it with `hotline-watch topics create`")
-        parts = [TopicPartition(topic, number) for number in sorted(numbers)]
-        consumer.assign(parts)
-        consumer.seek_to_beginning(*parts)
-        ends = consumer.end_offsets(parts)
-        deadline = time.monotonic() + timeout_seconds
-        while any(consumer.position(part) < ends[part] for part in parts):
-            if time.monotonic() > deadline:
-                raise DeliveriesUnreadableError(f"{topic} was not read to its end in {timeout_seconds:g} s")
-            for batch in consumer.poll(timeout_ms=500).values():
-                yield from _decoded(batch)
-    finally:
-        consumer.close()
-
-
-def _decoded(batch: Iterable[object]) -> Iterator[DeliveryRecord]:
-    for record in batch:
+def _decoded(values: Iterable[bytes]) -> Iterator[DeliveryRecord]:
+    for value in values:
         try:
-            yield DeliveryRecord.model_validate_json(getattr(record, "value", None) or b"")
+            yield DeliveryRecord.model_validate_json(value)
         except ValidationError:
             continue  # the dispatch worker quarantines it
 
 
-__all__ = ["ClusterUnreachableError", "DeliveriesUnreadableError", "Standing", "read_standings", "standings"]
+__all__ = ["ClusterUnreachableError", "Standing", "TopicUnreadableError", "read_standings", "standings"]

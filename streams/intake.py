@@ -1,16 +1,20 @@
 """The intake agent's work: bytes in, an event for `hw.tickets` out, or a quarantine record. Stateless; here identity ends."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any, Protocol
 
 from models.decode import Rejected, check_not_ahead, decode_event
 from models.quarantine import QuarantineRecord, RejectionReason
+from models.sealed import SealedRecord
 from models.ticket_event import TicketEvent, UnknownEvent
 from models.times import format_instant
-from rules.intake import to_event
+from rules.event import Event
+from rules.intake import NO_READER, Read, Reader, read_texts, to_event
 from rules.messages import EventMessage, encode
 from rules.pseudonym import PseudonymKey
+from rules.sealing import SEALED
 from streams.routes import Out, partition_of
 from streams.topics import TopicSet
 
@@ -24,35 +28,81 @@ class IntakeWatch(Protocol):
     def rejected(self, reason: str) -> None:
         """An input was refused."""
 
+    def sealed(self, route: str) -> None:
+        """An input was sealed."""
+
+    def screened(self, event: Event) -> None:
+        """An event's texts were screened."""
+
 
 class Intake:
     """Decodes, validates and pseudonymises; never raises on an input."""
 
-    def __init__(self, topics: TopicSet, keys: Sequence[PseudonymKey], watch: IntakeWatch) -> None:
+    def __init__(
+        self, topics: TopicSet, keys: Sequence[PseudonymKey], watch: IntakeWatch, reader: Reader = NO_READER
+    ) -> None:
         self._topics = topics
         self._keys = keys
         self._watch = watch
+        self.reader = reader
 
     def handle(self, partition: int, records: Sequence[Any]) -> list[Out]:
-        """Return what a batch of Kafka records becomes, one output a record."""
-        return [self._one(partition, record) for record in records]
+        """Return what a batch of Kafka records becomes: one output a record, and one more for what is sealed."""
+        decoded = [self._decoded(record) for record in records]
+        good = [event for event in decoded if not isinstance(event, Rejected)]
+        try:
+            read: Iterator[Read | None] = iter(read_texts(good, self.reader))
+        except Exception:
+            read = repeat(None)  # whichever broke it: each is read alone, and that one is put aside
+        return [
+            out
+            for record, event in zip(records, decoded, strict=True)
+            for out in (
+                [self._quarantine(partition, record, event)]
+                if isinstance(event, Rejected)
+                else self._each(partition, record, event, next(read))
+            )
+        ]
 
-    def _one(self, partition: int, record: Any) -> Out:
-        topics = self._topics
+    def _decoded(self, record: Any) -> TicketEvent | Rejected:
         try:
             event = decode_event(record.value, dict(record.headers) if record.headers else None)
             check_not_ahead(event, record.timestamp)
-            message = EventMessage(to_event(event, self._keys))
         except Rejected as rejected:
-            return self._quarantine(partition, record, rejected)
+            return rejected
         except Exception as broken:
-            # Its own message might quote the input; its type cannot.
-            return self._quarantine(
-                partition, record, Rejected(RejectionReason.POISON, f"intake broke on it: {type(broken).__name__}")
-            )
+            return _poison(broken)
+        return event
+
+    def _each(self, partition: int, record: Any, event: TicketEvent, read: Read | None) -> list[Out]:
+        try:
+            message = EventMessage(to_event(event, self._keys, self.reader, read))
+        except Rejected as rejected:
+            return [self._quarantine(partition, record, rejected)]
+        except Exception as broken:
+            return [self._quarantine(partition, record, _poison(broken))]
+        if message.event.type == SEALED:
+            self._watch.sealed(message.event.data["route"])
+            return [self._passed(message, record), self._shell(message.event, record)]
         self._watch.accepted("unknown" if type(event) is UnknownEvent else event.type, _unknown_fields(event))
-        key = message.key
+        self._watch.screened(message.event)
+        return [self._passed(message, record)]
+
+    def _passed(self, message: EventMessage, record: Any) -> Out:
+        topics, key = self._topics, message.key
         return Out(topics.tickets, partition_of(key, topics.partitions), key, encode(message), record.timestamp)
+
+    def _shell(self, event: Event, record: Any) -> Out:
+        """Return the empty shell, for whoever hands the complaint over by hand: id, time, route."""
+        topics = self._topics
+        told = SealedRecord(
+            ticket_id=event.ticket_id,
+            event_id=event.event_id,
+            occurred_at=format_instant(event.at),
+            route=event.data["route"],
+        )
+        where = partition_of(event.ticket_id, topics.partitions)
+        return Out(topics.sealed, where, event.ticket_id, told.model_dump_json().encode(), record.timestamp)
 
     def _quarantine(self, partition: int, record: Any, rejected: Rejected) -> Out:
         self._watch.rejected(rejected.reason)
@@ -71,6 +121,11 @@ class Intake:
         )
         key = f"{topics.ticket_events}-{partition}-{record.offset}"
         return Out(topics.quarantine, partition, key, told.model_dump_json().encode(), record.timestamp)
+
+
+def _poison(broken: Exception) -> Rejected:
+    """Return the reason for an input that breaks us. The error's own message might quote the input; its type cannot."""
+    return Rejected(RejectionReason.POISON, f"intake broke on it: {type(broken).__name__}")
 
 
 def _unknown_fields(event: TicketEvent) -> int:

@@ -3,13 +3,17 @@
 import logging
 import time
 from collections.abc import Iterable
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from models.alert import Alert
 from models.quarantine import RejectionReason
 from models.ticket_event import MODEL_BY_TYPE
+from rules.event import Event
 from rules.pack import Pack
+from rules.sealing import Route
+from rules.text.result import Finding
 from rules.tickets import ConflictingBody, RefusedMerge
 from streams.routes import Out
 from streams.topics import TopicSet
@@ -46,6 +50,25 @@ class WorkerMetrics:
         self.table_alarms = Counter(
             "hw_table_alarms_total", "Foreign records or second writers in a changelog", ["kind"], registry=registry
         )
+        self.sealed_events = Counter(
+            "hw_sealed_total", "Events of which only an empty shell was let in, by route", ["route"], registry=registry
+        )
+        self.findings = Counter(
+            "hw_text_findings_total",
+            "Findings of text screening, by category and layer (cue, euphemism, private)",
+            ["category", "layer"],
+            registry=registry,
+        )
+        self.reloads = Counter(
+            "hw_rules_reloads_total",
+            "Changed rules: taken, or refused and the old ones kept",
+            ["outcome"],
+            registry=registry,
+        )
+        for route in get_args(Route):
+            self.sealed_events.labels(route)
+        for outcome in ("taken", "refused"):
+            self.reloads.labels(outcome)
         for kind in (*MODEL_BY_TYPE, "unknown"):
             self.events.labels(kind)
         for reason in RejectionReason:
@@ -65,6 +88,22 @@ class WorkerMetrics:
     def rejected(self, reason: str) -> None:
         """An input was refused."""
         self.rejections.labels(reason).inc()
+
+    def sealed(self, route: str) -> None:
+        """An event was sealed."""
+        self.sealed_events.labels(route).inc()
+
+    def screened(self, event: Event) -> None:
+        """An event's texts were screened."""
+        for findings, private in event.data.get("texts", {}).values():
+            for finding in (Finding(*one) for one in findings):
+                self.findings.labels(finding.category, finding.layer).inc()
+            for category in private:
+                self.findings.labels(category, "private").inc()
+
+    def reloaded(self, taken: bool) -> None:
+        """Changed rules were read."""
+        self.reloads.labels("taken" if taken else "refused").inc()
 
     def warned(self, alert: Alert) -> None:
         """A version of a warning was issued."""

@@ -98,6 +98,9 @@ class Settings(BaseSettings):
         1.0, description="how often the timer looks for deadlines that are due"
     )
     rules_dir: Path | None = Field(None, description="a folder of rules in place of the default pack")
+    posts_file: Path | None = Field(
+        None, description="posts whose accusers bypass the platform (sealed): see deploy/posts.example.yaml"
+    )
     subscribers_file: Path | None = Field(None, description="who gets warnings; without it dispatch refuses to start")
     pseudonym_keys: tuple[PseudonymKeySettings, ...] = Field(
         (), description="secrets of the citizens' pseudonyms, the current one first"

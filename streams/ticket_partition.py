@@ -69,7 +69,7 @@ class TicketPartition:
         self._latest = latest
         self.clock = 0
         self._table = table
-        self._engine = engine
+        self.engine = engine
         self._topics = topics
         self._watch = watch
         opened = open_partition(table, partition, first_offset)
@@ -127,7 +127,7 @@ class TicketPartition:
             state, _ = self._load(touched, message.key)
         if known:
             return  # redelivered: it is in the state, and what it owed was sent when the partition was opened
-        step = on_message(self._engine, state, message, self.clock)
+        step = on_message(self.engine, state, message, self.clock)
         self._change(touched, state, step.state, step.outputs, record.offset, record.source_ts)
 
     def _try(self, touched: Touched[TicketState], message: object, record: Incoming) -> list[Out]:
@@ -158,7 +158,7 @@ class TicketPartition:
             if state.due_at != due_at:
                 continue  # it was moved since
             try:
-                step = on_time(self._engine, state, due_at)
+                step = on_time(self.engine, state, due_at)
             except Exception as broken:
                 # No record is at fault, so the ticket's id stands for one. The next start tries again.
                 record = Incoming(offset, key.encode(), source_ts)

@@ -107,6 +107,10 @@ class TopicSet:
         return self.prefix + "hw.quarantine"
 
     @property
+    def sealed(self) -> str:
+        return self.prefix + "hw.sealed"
+
+    @property
     def verdicts(self) -> str:
         return self.prefix + "hw.verdicts"
 
@@ -137,6 +141,7 @@ class TopicSet:
             self._log(self.alerts, days=3 * 366, max_bytes=2 * MIB),
             self._compacted(self.deliveries, max_bytes=1 * MIB),
             self._log(self.quarantine, days=90, max_bytes=1 * MIB),
+            self._log(self.sealed, days=3 * 366, max_bytes=1 * MIB),
             self._log(self.verdicts, days=3 * 366, max_bytes=1 * MIB),
             self._log(self.orders, days=3 * 366, max_bytes=1 * MIB),
             self._compacted(self.tickets_changelog, max_bytes=8 * MIB),

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, Protocol
@@ -10,8 +11,11 @@ import faust
 from prometheus_client import CollectorRegistry
 
 from rules.engine import Engine
+from rules.intake import Reader
 from rules.messages import TickMessage, encode
 from rules.pack import Pack, default_pack, load_pack
+from rules.sealing import Posts, load_posts
+from rules.text.screen import Screener
 from streams.batches import PartitionLostError, each_batch
 from streams.bulk import Record, send_many
 from streams.citizen_partition import CitizenPartition
@@ -20,14 +24,18 @@ from streams.health import Health, HealthGauges, serve_health
 from streams.intake import Intake
 from streams.metrics import WorkerMetrics
 from streams.partition import Incoming
+from streams.reloading import PackWatcher
 from streams.routes import SOURCE_TS, Out, source_ts_of
 from streams.settings import Settings
 from streams.tables import BulkTable
 from streams.ticket_partition import TicketPartition
 from streams.topics_admin import require_topics
 
+log = logging.getLogger(__name__)
+
 TICKETS_TYPE, CITIZENS_TYPE = 1, 2
 STATE_SCHEMA = 1
+RELOAD_SECONDS = 5.0
 IDLE_TICK_SECONDS = 30.0
 TICK_AHEAD = 10_000_000
 """Microseconds by which another worker's clock may be ahead of ours."""
@@ -52,11 +60,13 @@ class Worker:
         self.settings = settings
         self.topics = settings.topics
         self.clock = clock
+        # Looked at before it is read: what changes in between is then seen as a change.
+        self._watcher = PackWatcher(settings.rules_dir) if settings.rules_dir else None
         pack = load_pack(settings.rules_dir) if settings.rules_dir else default_pack()
-        # States are read anew for each batch, so histories are only met again within one.
-        self.engine = Engine(pack, histories=256)
+        self._posts = load_posts(settings.posts_file) if settings.posts_file else Posts()
+        self.engine = _engine(pack)
         self.metrics = WorkerMetrics(pack, CollectorRegistry())
-        self.intake = Intake(self.topics, settings.load_keys(), self.metrics)
+        self.intake = Intake(self.topics, settings.load_keys(), self.metrics, self._reader(pack))
         self.app = self._make_app()
         self.tickets = self._make_table("tickets", TICKETS_TYPE)
         self.citizens = self._make_table("citizens", CITIZENS_TYPE)
@@ -70,6 +80,9 @@ class Worker:
     def pack(self) -> Pack:
         """Return the rules in force."""
         return self.engine.pack
+
+    def _reader(self, pack: Pack) -> Reader:
+        return Reader(Screener(pack.lexicon) if pack.lexicon.categories else None, self._posts)
 
     def _make_app(self) -> faust.App:
         topics, settings = self.topics, self.settings
@@ -115,6 +128,8 @@ class Worker:
         if self.settings.core_time == "wall":
             app.timer(self.settings.tick_seconds)(self._tick)
         app.timer(1.0)(self._observe)
+        if self._watcher is not None:
+            app.timer(RELOAD_SECONDS)(self._reload)
 
     # -- the agents
 
@@ -198,6 +213,23 @@ class Worker:
         except Exception as error:  # a timer that raises would leave the app half alive
             die(error)
 
+    async def _reload(self) -> None:
+        """Take rules that were changed. A ticket is judged by them from its next event or deadline on."""
+        try:
+            assert self._watcher is not None
+            found = await asyncio.to_thread(self._watcher.changed)
+            if found is None:
+                return
+            self.metrics.reloaded(isinstance(found, Pack))
+            if isinstance(found, Pack):
+                self.intake.reader = self._reader(found)
+                self.engine = _engine(found)
+                for opened in self.ticket_partitions.values():
+                    opened.engine = self.engine
+                log.info("rules taken anew: %s, %d rules", found.name, len(found.rules))
+        except Exception as error:
+            die(error)
+
     async def _observe(self) -> None:
         try:
             states: dict[str, Iterable[_Partition]] = {
@@ -209,6 +241,11 @@ class Worker:
             await self.health.observe()
         except Exception as error:
             die(error)
+
+
+def _engine(pack: Pack) -> Engine:
+    # States are read anew for each batch, so histories are only met again within one.
+    return Engine(pack, histories=256)
 
 
 def _dropping(opened: dict[int, Any]) -> Callable[[int], None]:

@@ -19,9 +19,10 @@ from rules.event import Event
 from rules.facts import Value, as_mapping, compute
 from rules.fold import fold
 from rules.history import Lineage
-from rules.intake import to_event
+from rules.intake import Reader, to_event
 from rules.pack import Pack, default_pack
 from rules.pseudonym import PseudonymKey
+from rules.text.screen import Screener
 from rules.views import View
 
 START = parse_instant("2025-03-03T09:00:00+08:00")  # a Monday
@@ -32,6 +33,14 @@ CITIZEN = {"key": "citizen-1"}
 @cache
 def _pack() -> Pack:
     return default_pack()
+
+
+@cache
+def reader() -> Reader:
+    """Return who reads texts as the live service does by default: the default pack's cues, and no post to seal for."""
+    screener = Screener(_pack().lexicon)
+    screener.screen = cache(screener.screen)  # type: ignore[method-assign]  # many histories say the same few things
+    return Reader(screener)
 
 
 def engine() -> Engine:
@@ -57,9 +66,9 @@ def body(ticket: str, kind: str, when: float | str, event_id: str = "e-1", **fie
     return {"event_id": event_id, "ticket_id": ticket, "type": kind, "occurred_at": occurred_at, **fields}
 
 
-def event_of(record: dict[str, Any]) -> Event:
+def event_of(record: dict[str, Any], read_by: Reader | None = None) -> Event:
     """Return what intake makes of a JSON object, through its bytes."""
-    return to_event(decode_event(orjson.dumps(record)), KEYS)
+    return to_event(decode_event(orjson.dumps(record)), KEYS, read_by or reader())
 
 
 @dataclass

@@ -15,6 +15,15 @@ MATTERS = (
     (["城乡建设", "供水"], "自来水压力低", "三楼以上没有水"),
     (["城乡建设", "供水"], "自来水又没有水", "三楼以上还是没有水"),
     (["生态环境", "噪声"], "工地夜间噪音", "工地夜间施工噪音大"),
+    (["纪检监察", "基层"], "反映村干部", "村书记吃拿卡要，2025年3月在村委会收了我家两万元红包，有录音"),
+)
+COMMENTS = (None, "城管不作为，只说在走流程", "办得很快，谢谢")
+AMENDMENTS = (
+    {"request_type": "praise"},
+    {"repeat_of": "A"},
+    {"citizen": {"key": "c-2"}},
+    {"content": "村书记吃拿卡要，开证明要钱，有收据"},
+    {"content": "三楼以上没有水", "request_type": "consultation"},
 )
 GRADES = ("satisfied", "dissatisfied", "very_dissatisfied", "unreachable")
 PLAIN = ("accepted", "contacted", "urged", "suspended", "resumed", "supervised", "archived", "reopened")
@@ -83,13 +92,11 @@ _FIELDS: dict[str, Any] = {
     "resolved": lambda t, u, w: {"unit": st.just(u), "appeal_confirmed": st.sampled_from((None, "unreasonable"))},
     "review_rejected": _due,
     "redo_ordered": _due,
-    "visited": lambda t, u, w: {"result": st.sampled_from(GRADES)},
-    "satisfaction_changed": lambda t, u, w: {"result": st.sampled_from(GRADES)},
+    "visited": lambda t, u, w: {"result": st.sampled_from(GRADES), "comment": st.sampled_from(COMMENTS)},
+    "satisfaction_changed": lambda t, u, w: {"result": st.sampled_from(GRADES), "comment": st.sampled_from(COMMENTS)},
     "merged": lambda t, u, w: {"into": st.sampled_from(TICKETS)},
     "linked": lambda t, u, w: {"to": st.sampled_from(TICKETS)},
-    "amended": lambda t, u, w: {
-        "fields": st.sampled_from(({"request_type": "praise"}, {"repeat_of": "A"}, {"citizen": {"key": "c-2"}}))
-    },
+    "amended": lambda t, u, w: {"fields": st.sampled_from(AMENDMENTS)},
     "voided": lambda t, u, w: {},
     **dict.fromkeys(PLAIN, _unit),
     **dict.fromkeys(ENDS, lambda t, u, w: {}),

@@ -27,7 +27,7 @@ from streams.lag import wait_until_idle
 from streams.ticking import send_ticks
 from streams.topics import TopicSet
 from streams.topics_admin import create_topics
-from tests.builders import KEYS, Run, engine
+from tests.builders import KEYS, Run, engine, reader
 from tests.kafka_support import Worker, eventually, read_all
 
 OWN_RULES = frozenset({"P01", "P02", "P03", "P06", "P07", "P09", "P10", "P12"})
@@ -184,7 +184,7 @@ def renamed(records: Records, prefix: str) -> list[dict[str, Any]]:
 
 def as_events(records: Records) -> list[Event]:
     """Return what intake makes of the records."""
-    return [to_event(decode_event(value), KEYS) for value in to_bytes(records)]
+    return [to_event(decode_event(value), KEYS, reader()) for value in to_bytes(records)]
 
 
 def driver_run(records: Records, until: str, ticks: Sequence[int] = ()) -> Run:

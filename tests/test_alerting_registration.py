@@ -161,8 +161,8 @@ def test_the_endpoint_changes_with_its_url_and_revision(tmp_path: Path) -> None:
 def test_the_example_is_taken(tmp_path: Path) -> None:
     example = (ROOT / "deploy" / "subscribers.example.yaml").read_text(encoding="utf-8")
     (tmp_path / "secrets").mkdir()
-    for name in ("platform", "team-jiaozhou"):
+    for name in ("platform", "team-jiaozhou", "complaints-office"):
         (tmp_path / "secrets" / name).write_text(SECRET_TEXT)
     path = write(tmp_path, example, 0o644)
     subscribers = load_subscribers(path, {"WARNINGS_DEMO_SECRET": SECRET_TEXT})
-    assert [subscriber.name for subscriber in subscribers] == ["platform", "team-jiaozhou", "demo"]
+    assert [subscriber.name for subscriber in subscribers] == ["platform", "team-jiaozhou", "complaints-office", "demo"]

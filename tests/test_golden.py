@@ -17,7 +17,7 @@ from models.times import parse_instant
 from rules.driver import Driver
 from rules.event import Event
 from rules.intake import to_event
-from tests.builders import KEYS, engine
+from tests.builders import KEYS, engine, reader
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))
@@ -26,7 +26,7 @@ EXPECTED: dict[str, dict[str, Any]] = json.loads((GOLDEN / "expected.json").read
 @cache
 def events_of(name: str) -> tuple[Event, ...]:
     lines = (GOLDEN / f"{name}.jsonl").read_bytes().splitlines()
-    return tuple(to_event(decode_event(line), KEYS) for line in lines)
+    return tuple(to_event(decode_event(line), KEYS, reader()) for line in lines)
 
 
 def run_file(name: str, order: str) -> list[Alert]:

@@ -235,7 +235,7 @@ def test_a_live_dispatch_has_the_metric(service: Live, what: str) -> None:
 
 @pytest.mark.kafka
 def test_the_metrics_say_what_happened(service: Live) -> None:
-    assert _value(service, "worker-1", WORKER_METRICS["events by type"]) == 10
+    assert _value(service, "worker-1", WORKER_METRICS["events by type"]) == 12
     assert _value(service, "worker-1", WORKER_METRICS["warnings by rule and level"]) >= 1
     assert _value(service, "worker-1", WORKER_METRICS["ticks"]) == 4
     assert _value(service, "worker-1", "hw_warnings_total{") == len(service.issued())

@@ -15,6 +15,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from alerting.receiver import Receiver, serve
 from rules.masking import fold_digits
+from rules.messages import decode
 from streams.broker import EmbeddedKafka
 from streams.rocks import RocksLimits, RocksOptions
 from tests.builders import KEYS, Story
@@ -44,6 +45,11 @@ CANARIES = {
     "another name": NAMES[1],
     "a sentence": SENTENCE,
 }
+HEAD = "试区纪委书记"
+SEALED_SENTENCE = "橙色的骆驼在会所里收了两万元红包"
+SEALED_UNIT = "U-SEALED-CANARY"
+SEALED = {"what is sealed": SEALED_SENTENCE, "who is accused": HEAD, "a unit of it": SEALED_UNIT}
+POSTS = f"posts:\n  - titles: [{HEAD}]\n    route: superior_petition_office\n"
 PSEUDONYM_SECRET = KEYS[0].secret.decode()
 LONG = "，".join(CANARIES.values())
 UNTIL = "2025-06-01T00:00:00+08:00"
@@ -101,6 +107,40 @@ def _events() -> list[dict[str, Any]]:
     return records + gone.records
 
 
+def _accusing() -> list[dict[str, Any]]:
+    """Return a complaint that text rules warn of, with the citizen's identity in every disguise close around its cues."""
+    citizen = {"name": NAMES[0], "phone": PHONE, "id_number": ID_NUMBER}
+    story = Story("canary-text")
+    for number, words in enumerate(CANARIES[name] for name in CANARIES if name not in ("another name", "a sentence")):
+        said = f"{words}村书记吃拿卡要{words}，2025年3月收了我家两万元，有录音，{words}"
+        if number == 0:
+            story.complaint(0, citizen=citizen, title="反映村书记", content=said)
+        else:
+            story(number / 10, "amended", fields={"content": said, "citizen": citizen})
+    return story(3, "dispatched", unit="U-1")(4, "visited", result="dissatisfied", comment=LONG_CLAIM).records
+
+
+LONG_CLAIM = f"城管不作为，{PHONE}，一拖再拖，{CANARIES['a phone in numerals']}，只说在走流程"
+
+
+def _sealed() -> list[dict[str, Any]]:
+    """Return a complaint about the head of the office, told in every field and by every event in which citizens speak."""
+    said = f"{HEAD}，{SEALED_SENTENCE}"
+    story = Story("canary-sealed").complaint(
+        0,
+        request_type="report",
+        title=said,
+        content=said,
+        raw_content=said,
+        category=["纪检监察", SEALED_SENTENCE],
+        place={"district": "试区", "community": SEALED_SENTENCE, "text": SEALED_SENTENCE},
+        target={"name": HEAD, "unit_id": SEALED_UNIT},
+        note=said,
+    )
+    story(1, "amended", fields={"content": said, "target": {"name": HEAD, "unit_id": SEALED_UNIT}})
+    return story(2, "visited", result="dissatisfied", comment=said)(3, "satisfaction_changed", comment=said).records
+
+
 def _broken(good: dict[str, Any]) -> list[bytes]:
     """Return inputs that are refused, each with canaries at the very place that is at fault."""
     text = orjson.dumps(good).decode()
@@ -141,6 +181,8 @@ def streamed(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> 
     receiver = Receiver([SECRET], on_accepted=lambda one: bodies.append(orjson.dumps(one.alert)))
     secret_file = folder / "pseudonym.secret"
     secret_file.write_text(PSEUDONYM_SECRET)
+    posts_file = folder / "posts.yaml"
+    posts_file.write_text(POSTS, encoding="utf-8")
     keys = orjson.dumps([{"id": "k1", "secret_file": str(secret_file)}]).decode()
     records = _events()
     with (
@@ -151,12 +193,13 @@ def streamed(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> 
             "privacy.",
             SUBSCRIBERS_FILE=str(subscribers_file(folder, url)),
             PSEUDONYM_KEYS=keys,
+            POSTS_FILE=str(posts_file),
             LOG_LEVEL="debug",
         ) as service,
     ):
         service.start("worker-1", "dispatch")
         service.wait_until_ready()
-        service.send(to_bytes(records))
+        service.send(to_bytes(records + _accusing() + _sealed()))
         service.send(to_bytes([records[0] | {"title": f"又是{LONG}"}]))  # an id that is known, with another body
         broken = [(PHONE.encode(), value) for value in _broken(records[0])]
         produce(service.servers, service.topics.ticket_events, broken)
@@ -172,7 +215,7 @@ def _found(raw: bytes) -> list[str]:
     text = raw.decode("utf-8", errors="ignore")
     if "\\u" in text:
         text += re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
-    hits = [name for name, canary in CANARIES.items() if canary in text]
+    hits = [name for name, canary in (CANARIES | SEALED).items() if canary in text]
     digits = re.sub(r"[\s\-]", "", fold_digits(text, numerals=False)[0])
     hits += [f"the digits of {number}" for number in (PHONE, ID_NUMBER) if number in digits]
     return hits
@@ -204,7 +247,7 @@ def _everything_in(service: Live, topic: str) -> list[bytes]:
 
 def test_the_canaries_are_what_is_looked_for(streamed: Streamed) -> None:
     source = b"\n".join(_everything_in(streamed.service, streamed.service.topics.ticket_events))
-    assert set(CANARIES) <= set(_found(source))
+    assert set(CANARIES | SEALED) <= set(_found(source))
     assert _found("电话１９９-００００ 1234".encode()) == ["the digits of 19900001234"]
 
 
@@ -217,7 +260,7 @@ def test_no_topic_but_the_first_has_them(streamed: Streamed) -> None:
         sizes[topic] = len(records)
         for record in records:
             assert _found(record) == [], topic
-    used = {"hw.tickets", "hw.citizens", "hw.alerts", "hw.deliveries", "hw.quarantine"}
+    used = {"hw.tickets", "hw.citizens", "hw.alerts", "hw.deliveries", "hw.quarantine", "hw.sealed"}
     assert used <= {topic.removeprefix("privacy.") for topic, size in sizes.items() if size > 0}
     changelogs = [
         service.topics.tickets_changelog,
@@ -292,3 +335,36 @@ def test_the_same_citizen_is_still_recognised(streamed: Streamed) -> None:
 
 def test_the_other_body_under_a_known_id_raised_an_alarm(streamed: Streamed) -> None:
     assert streamed.service.metric("hw_security_alarms_total") == 1
+
+
+def test_texts_were_quoted_or_the_search_above_proves_little(streamed: Streamed) -> None:
+    told = [one for one in streamed.service.issued() if one.case_id == "case:canary-text"]
+    quotes = [piece.what for one in told for piece in one.evidence if "可信度" in piece.what]
+    assert {"C02", "C04"} <= {one.rule.id for one in told}
+    assert any("〔电话〕" in quote for quote in quotes)
+    assert any("吃拿卡要" in quote for quote in quotes)
+
+
+def test_of_what_is_sealed_a_shell_is_left_for_whoever_hands_it_over(streamed: Streamed) -> None:
+    service = streamed.service
+    shells = [orjson.loads(value) for value in _everything_in(service, service.topics.sealed) if value[:1] == b"{"]
+    sent = _sealed()
+    assert shells == [
+        {
+            "schema_version": 1,
+            "ticket_id": "canary-sealed",
+            "event_id": one["event_id"],
+            "occurred_at": one["occurred_at"],
+            "route": "superior_petition_office",
+        }
+        for one in sent
+    ]
+    assert service.metric("hw_sealed_total") == len(sent)
+
+
+def test_what_is_sealed_goes_on_empty_and_is_judged_by_nobody(streamed: Streamed) -> None:
+    service = streamed.service
+    passed = [decode(value) for value in _everything_in(service, service.topics.tickets) if b"hw.sealed" in value]
+    assert [message.event.data for message in passed] == [{"route": "superior_petition_office"}] * len(_sealed())
+    assert not [one for one in service.issued() if "canary-sealed" in one.tickets]
+    assert not [body for body in streamed.bodies if b"canary-sealed" in body]

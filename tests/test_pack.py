@@ -12,6 +12,7 @@ from models.base import Level
 from models.strict_yaml import MAX_FILE_BYTES, ConfigFileError
 from rules.engine import Engine, failing_cases, values_with
 from rules.pack import Pack, default_pack, load_pack
+from rules.texts import CATEGORIES
 
 DEFAULT = Path(__file__).parent.parent / "rules" / "packs" / "default"
 
@@ -143,9 +144,20 @@ def pack() -> Pack:
     return default_pack()
 
 
-def test_the_default_pack_has_the_process_rules(pack: Pack) -> None:
-    assert [rule.id for rule in pack.rules] == ["P01", "P02", "P03", "P06", "P07", "P08", "P09", "P10", "P12"]
-    assert all(rule.family == "P" and rule.status == "stable" for rule in pack.rules)
+PROCESS_RULES = ["P01", "P02", "P03", "P06", "P07", "P08", "P09", "P10", "P12"]
+
+
+def test_the_default_pack_has_the_process_rules_and_the_text_rules(pack: Pack) -> None:
+    text_rules = [*CATEGORIES, "X3"]
+    assert [rule.id for rule in pack.rules] == sorted([*PROCESS_RULES, *text_rules])
+    assert [rule.id for rule in pack.rules if rule.family == "P"] == PROCESS_RULES
+    assert [rule.id for rule in pack.rules if rule.family == "T"] == text_rules
+    assert all(rule.status == "stable" for rule in pack.rules)
+
+
+def test_every_category_of_texts_has_its_rule_with_cues(pack: Pack) -> None:
+    assert tuple(rule.id for rule in pack.rules if rule.text is not None) == CATEGORIES
+    assert tuple(pack.lexicon.categories) == CATEGORIES
 
 
 def test_every_case_of_the_default_pack_comes_out_as_it_says(pack: Pack) -> None:

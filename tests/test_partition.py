@@ -247,14 +247,14 @@ class BreakingEngine(Engine):
 
     def __init__(self, breaks: Callable[[Values], bool]) -> None:
         super().__init__(default_pack())
-        sound = self.levels
+        sound = self.judge
 
-        def levels(values: Values) -> Any:
+        def judge(values: Values) -> Any:
             if breaks(values):
                 raise ZeroDivisionError("张某 19900001234")
             return sound(values)
 
-        self.levels = levels  # type: ignore[assignment]
+        self.judge = judge  # type: ignore[assignment]
 
 
 def _refused(agent: Agent) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ def test_names_are_those_of_the_contract() -> None:
         "hw.alerts",
         "hw.deliveries",
         "hw.quarantine",
+        "hw.sealed",
         "hw.verdicts",
         "hw.orders",
         "hw-worker-tickets-changelog",

@@ -217,4 +217,4 @@ def test_an_event_is_told_in_one_clause(kind: str, fields: dict[str, Any], what:
 def test_every_code_has_its_chinese_words() -> None:
     assert set(RETURN_CODES) == {f"R{number}" for number in range(10)}
     assert len(GRADES) == 8
-    assert set(REASONS) == {"voided", "merged_into"}
+    assert set(REASONS) == {"voided", "merged_into", "removed"}

@@ -1,0 +1,1 @@
+"""Text screening: what a citizen's words say of officials' conduct. Pure and stateless; called once, at intake."""
