@@ -9,10 +9,23 @@ import typer
 
 from cli.output import fail
 from streams.settings import Settings, SettingsError, load_settings
+from streams.topics import TopicSet
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="a TOML file of settings; HOTLINE_WATCH_… variables go before it")
 ]
+
+BootstrapOption = Annotated[str | None, typer.Option(help="HOST:PORT of a broker, in place of the settings'.")]
+PrefixOption = Annotated[
+    str | None, typer.Option(help="What stands before every topic's name, in place of the settings'.")
+]
+
+
+def cluster_of(config: Path | None, bootstrap_servers: str | None, prefix: str | None) -> tuple[str, TopicSet]:
+    """Return where Kafka is and what its topics are called: as the options say, or as the settings do. Ends as `settings_of`."""
+    settings = settings_of(config)
+    topics = settings.topics if prefix is None else TopicSet(prefix=prefix)
+    return bootstrap_servers or settings.bootstrap_servers, topics
 
 
 def settings_of(config: Path | None) -> Settings:

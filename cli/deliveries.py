@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from cli.configured import ConfigOption, settings_of
+from cli.configured import BootstrapOption, ConfigOption, PrefixOption, cluster_of
 from cli.output import fail, out
 
 if TYPE_CHECKING:
     from streams.dispatch_log import Standing
 
 app = typer.Typer(no_args_is_help=True, help="Show what is pending at subscribers, and why.")
-
-Bootstrap = Annotated[str | None, typer.Option(help="HOST:PORT of a broker, in place of the settings'.")]
-Prefix = Annotated[str | None, typer.Option(help="What stands before every topic's name, in place of the settings'.")]
 
 
 @app.callback()
@@ -30,17 +27,15 @@ def list_deliveries(
     subscriber: Annotated[str | None, typer.Option(help="Only this subscriber's.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     config: ConfigOption = None,
-    bootstrap_servers: Bootstrap = None,
-    prefix: Prefix = None,
+    bootstrap_servers: BootstrapOption = None,
+    prefix: PrefixOption = None,
 ) -> None:
     """List deliveries as they stand: one line each, then how many are in which state."""
     from streams.dispatch_log import ClusterUnreachableError, TopicUnreadableError, read_standings
-    from streams.topics import TopicSet
 
-    settings = settings_of(config)
-    topics = settings.topics if prefix is None else TopicSet(prefix=prefix)
+    servers, topics = cluster_of(config, bootstrap_servers, prefix)
     try:
-        found = read_standings(bootstrap_servers or settings.bootstrap_servers, topics.deliveries)
+        found = read_standings(servers, topics.deliveries)
     except (ClusterUnreachableError, TopicUnreadableError) as error:
         fail(str(error))
     if subscriber is not None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.configured import ConfigOption, settings_of
+from cli.configured import BootstrapOption, ConfigOption, PrefixOption, cluster_of
 from cli.output import err, fail, print_rows
 from models.sealed import ROUTE_TITLES
 from models.times import format_minute, parse_instant
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from streams.sealed_log import Shells
 
 app = typer.Typer(no_args_is_help=True, help="List the shells of what was sealed, to be handed over by hand.")
-
-Bootstrap = Annotated[str | None, typer.Option(help="HOST:PORT of a broker, in place of the settings'.")]
-Prefix = Annotated[str | None, typer.Option(help="What stands before every topic's name, in place of the settings'.")]
 
 
 @app.callback()
@@ -28,20 +25,18 @@ def sealed() -> None:
 def list_sealed(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     config: ConfigOption = None,
-    bootstrap_servers: Bootstrap = None,
-    prefix: Prefix = None,
+    bootstrap_servers: BootstrapOption = None,
+    prefix: PrefixOption = None,
 ) -> None:
     """List each sealed event: its ticket, when, and to whom it is to be handed over, the oldest first.
 
     Exit status: 0 listed, also where there is none; 2 the broker is away or the topic cannot be read.
     """
     from streams.sealed_log import ClusterUnreachableError, TopicUnreadableError, read_shells
-    from streams.topics import TopicSet
 
-    settings = settings_of(config)
-    topics = settings.topics if prefix is None else TopicSet(prefix=prefix)
+    servers, topics = cluster_of(config, bootstrap_servers, prefix)
     try:
-        found = read_shells(bootstrap_servers or settings.bootstrap_servers, topics.sealed)
+        found = read_shells(servers, topics.sealed)
     except (ClusterUnreachableError, TopicUnreadableError) as error:
         fail(str(error))
     if found.unreadable:

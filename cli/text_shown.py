@@ -8,6 +8,7 @@ from rich.text import Text
 
 from cli.output import out
 from models.base import Level
+from rules import telling
 from rules.pack import Pack
 from rules.telling import LEVEL_TITLES, TEXT_FIELDS
 from rules.text.normalize import MAX_CHARACTERS
@@ -47,11 +48,8 @@ GATE_TITLES = {
     "agreement": "语义层",
 }
 ACTOR_TITLES = {
-    "official": "公职主体",
-    "staff": "公职主体(结合单位名称)",
-    "implicit": "说法本身指向公职",
+    **telling.ACTOR_TITLES,
     "unclear": "主体不明",
-    "unknown": "行为人未说明",
     "private": "非公职主体",
     "asked": "被请求处理的单位",
     "victim": "公职人员是受害人",

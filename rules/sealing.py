@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,6 +33,8 @@ SEALED = "hw.sealed"
 
 Route = Literal["superior_petition_office", "head_of_office"]
 _LEAST_CHARACTERS = 2
+MAX_PLACES = 100
+"""places of one post that are looked at in a text"""
 _TITLE = re.compile(r"(.{2,}?)(书记|主任|县长|区长|市长|州长|省长|局长|部长|主席|检察长|院长|监委主任)")
 _SPOKEN_OF = re.compile(
     "他(?!们|人)|她(?!们)|其(?!他|它|余|中|实|次)|自己|本人|(?:的|家)?(?:儿子|女儿|老婆|妻子|亲戚|弟弟|哥哥|司机|秘书)"
@@ -65,13 +69,17 @@ class Posts:
     """The registered posts: each title and name in plain form, with its route."""
 
     routes: dict[str, Route] = field(default_factory=dict)
-    patterns: tuple[tuple[re.Pattern[str], Route], ...] = ()
-    """how each is found in a text: in a title a name or two signs may stand before its last word (云溪县委王书记)"""
 
     @property
     def any(self) -> bool:
         """Return whether there is any."""
         return bool(self.routes)
+
+    def named_in(self, text: str) -> Iterator[tuple[tuple[int, int], Route]]:
+        """Yield where a plain text names a post, with its route."""
+        for word, route in self.routes.items():
+            for match in islice(_pattern(word).finditer(text), MAX_PLACES):
+                yield match.span(), route
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +108,12 @@ def load_posts(path: Path) -> Posts:
             if routes.get(plain, post.route) != post.route:
                 raise document.error(("posts", index), f"{word!r} stands twice with different routes")
             routes[plain] = post.route
-    return Posts(routes, tuple((_pattern(word), route) for word, route in routes.items()))
+    return Posts(routes)
 
 
+@cache
 def _pattern(word: str) -> re.Pattern[str]:
+    """Return how a post is found: in a title a name or two signs may stand before its last word (云溪县委王书记)."""
     parts = _TITLE.fullmatch(word)
     if parts is None:
         return re.compile(re.escape(word))
@@ -115,10 +125,8 @@ def sealed_route(said: Said, posts: Posts, screener: Screener | None) -> Route |
 
     Asked for help, thanked or told of, a post is not accused. In doubt it is: a wrong shell costs a look, a leak cannot be undone.
     """
-    target = normalize(said.target).text
-    for pattern, accused in posts.patterns:
-        if pattern.search(target):
-            return accused
+    for _, accused in posts.named_in(normalize(said.target).text):
+        return accused
     said_all = "\n".join(filter(None, (said.title, said.content, said.comment)))
     for start in range(0, max(1, len(said_all)), MAX_CHARACTERS // 2):  # a name beyond what is screened is a name too
         text = normalize(said_all[start : start + MAX_CHARACTERS])
@@ -129,9 +137,7 @@ def sealed_route(said: Said, posts: Posts, screener: Screener | None) -> Route |
 
 
 def _accused_in(text: Plain, said: Said, posts: Posts, screener: Screener | None) -> Route | None:
-    named = [
-        (match.span(), route) for pattern, route in posts.patterns for match in islice(pattern.finditer(text.text), 100)
-    ]
+    named = list(posts.named_in(text.text))
     if not named:
         return None
     if screener is None:

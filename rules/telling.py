@@ -138,7 +138,7 @@ def evidence_of(events: Iterable[Event], names: Mapping[str, str], *, several: b
 
 
 TEXT_FIELDS = {"title": "诉求标题", "content": "诉求内容", "comment": "回访意见"}
-_ACTORS = {
+ACTOR_TITLES = {
     "official": "公职主体",
     "staff": "公职主体(结合单位名称)",
     "implicit": "说法本身指向公职",
@@ -149,7 +149,9 @@ _ACTORS = {
 def tell_finding(field: str, finding: Finding) -> str:
     """Return what a text was found to tell of: a masked piece, and how it was judged."""
     layer = (
-        "委婉说法,由语义层提示,最高为蓝" if finding.layer == "euphemism" else _ACTORS.get(finding.actor, "行为人未说明")
+        "委婉说法,由语义层提示,最高为蓝"
+        if finding.layer == "euphemism"
+        else ACTOR_TITLES.get(finding.actor, "行为人未说明")
     )
     details = f";具体性{finding.specificity}({finding.details})" if finding.details else f";具体性{finding.specificity}"
     return f"{TEXT_FIELDS[field]}:“{finding.quote}”({layer};可信度{finding.confidence}{details})"

@@ -76,12 +76,13 @@ def _harmed(context: Context, hit: Hit) -> Word | None:
     """Return the official at once after words of violence: 殴打民警, 打击报复执法人员."""
     if hit.category not in HARMING:
         return None
-    inside = context.within("actors", hit.start, hit.end)
-    before = context.within("actors", max(0, hit.start - _HELP_REACH), hit.start)
     suffered = context.text.find("被", hit.start, hit.end)
-    if suffered >= 0 and not [word for word in inside if word.kind in _OFFICIAL and word.start > suffered]:
-        # The cue itself tells that it was suffered: 执法时被醉汉殴打.
-        return next((word for word in (*reversed(before), *inside) if word.kind in _OFFICIAL), None)
+    if suffered >= 0:
+        inside = [word for word in context.within("actors", hit.start, hit.end) if word.kind in _OFFICIAL]
+        if not any(word.start > suffered for word in inside):
+            # The cue itself tells that it was suffered: 执法时被醉汉殴打.
+            before = context.within("actors", max(0, hit.start - _HELP_REACH), hit.start)
+            return next((word for word in (*reversed(before), *inside) if word.kind in _OFFICIAL), None)
     at_once = [word for word in context.within("actors", hit.end, hit.end + 8) if word.start == hit.end]
     return next((word for word in at_once if word.kind in _OFFICIAL), None)
 

@@ -75,7 +75,7 @@ class HardNegative(Contract):
 class NearPattern(Contract):
     """A pattern, tried only around its `near` words, so that most texts pay nothing for it."""
 
-    near: Annotated[str, Field(description="words, with / between alternatives")]
+    near: Annotated[str, Field(description="a cue: words, / between alternatives, … for a gap")]
     re: Annotated[str, Field(max_length=500, description="RE2, on forty characters before and sixty after")]
 
 
