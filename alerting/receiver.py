@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from alerting.verify import NotVerifiedError, verify_call
-from models.subscriber import WebhookSecret
+from models.secrets import WebhookSecret
 
 Script = Callable[[str, int], int | Awaitable[int]]
 """Given a webhook-id and how often it has come (1, 2 …), returns the status to answer with; 2xx accepts."""

@@ -5,21 +5,29 @@ a whole.
 import os
 import ssl
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from alerting.addresses import AddressPolicy, RefusedEndpointError, check_url
+from models.secrets import RobotSecret, Rolling, SecretRef, SigningKey, WebhookSecret
 from models.strict_yaml import ConfigFileError, Document, KeyPath, read_yaml
 from models.subscriber import (
+    Keys,
+    PreviousSecret,
     Subscriber,
     SubscriberEntry,
     SubscribersFile,
-    WebhookSecret,
     parse_network,
     resolved,
 )
+from models.times import parse_instant
 
 _MAX_SECRET_FILE_BYTES = 4096
+
+Parsed = TypeVar("Parsed")
+Key = TypeVar("Key", WebhookSecret, SigningKey)
 
 
 def load_subscribers(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Subscriber, ...]:
@@ -30,48 +38,116 @@ def load_subscribers(path: Path, environ: Mapping[str, str] | None = None) -> tu
     """
     environ = os.environ if environ is None else environ
     document = read_yaml(path)
-    entries = document.validate(SubscribersFile).subscribers
-    _check_names(document, entries)
-    return tuple(_load_entry(document, index, entry, path, environ) for index, entry in enumerate(entries))
+    file = document.validate(SubscribersFile)
+    _check_names(document, file)
+    return tuple(
+        _Entry(document, ("subscribers", index), entry, path, environ).load()
+        for index, entry in enumerate(file.subscribers)
+    )
 
 
-def _check_names(document: Document, entries: list[SubscriberEntry]) -> None:
+def _check_names(document: Document, file: SubscribersFile) -> None:
     seen: set[str] = set()
-    for index, entry in enumerate(entries):
+    for index, entry in enumerate(file.subscribers):
         if entry.name in seen:
             raise document.error(("subscribers", index, "name"), f"the name {entry.name} stands twice")
+        if entry.name in file.removed:
+            problem = f"the name {entry.name} was removed: what is still kept for it would go to somebody else"
+            raise document.error(("subscribers", index, "name"), f"{problem}; choose another")
         seen.add(entry.name)
 
 
-def _load_entry(
-    document: Document, index: int, entry: SubscriberEntry, path: Path, environ: Mapping[str, str]
-) -> Subscriber:
-    at: KeyPath = ("subscribers", index)
-    networks = tuple(parse_network(text) for text in entry.allow_networks)
-    try:
-        check_url(entry.url, AddressPolicy(entry.allow_http, networks))
-    except RefusedEndpointError as error:
-        raise document.error((*at, "url"), f"{entry.name}: {error}") from None
-    secret = _load_secret(document, at, entry, path, environ)
-    return resolved(entry, secret, _checked_ca_file(document, at, entry, path))
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One entry, where it stands, and what its references are read from."""
 
+    document: Document
+    at: KeyPath
+    entry: SubscriberEntry
+    path: Path
+    environ: Mapping[str, str]
 
-def _load_secret(
-    document: Document, at: KeyPath, entry: SubscriberEntry, path: Path, environ: Mapping[str, str]
-) -> WebhookSecret:
-    ref = entry.secret
-    try:
-        if ref.inline is not None:
-            if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-                raise ValueError("a secret in a file that others can read: chmod 600 it, or use file or env")
-            return WebhookSecret.parse(ref.inline.get_secret_value())
-        if ref.env is not None:
-            if ref.env not in environ:
-                raise ValueError(f"the environment has no {ref.env}")
-            return WebhookSecret.parse(environ[ref.env])
-        return WebhookSecret.parse(_read_secret(path.parent / str(ref.file)))
-    except ValueError as error:
-        raise document.error((*at, "secret"), f"{entry.name}: secret: {error}") from None
+    def load(self) -> Subscriber:
+        entry = self.entry
+        keys = Keys(
+            url=self._url(),
+            secrets=self._rolling("secret", entry.secret, entry.previous_secrets, WebhookSecret.parse),
+            signing_keys=self._rolling("signing_key", entry.signing_key, entry.previous_signing_keys, SigningKey.parse),
+            robot_secret=self._read("robot_secret", entry.robot_secret, RobotSecret.parse)
+            if entry.robot_secret
+            else None,
+            ca_file=self._ca_file(),
+            client_certificate=self._client_certificate(),
+        )
+        return resolved(entry, keys)
+
+    def _error(self, field: str, problem: str) -> ConfigFileError:
+        return self.document.error((*self.at, field), f"{self.entry.name}: {problem}")
+
+    def _url(self) -> str:
+        entry = self.entry
+        if isinstance(entry.url, str):
+            url = entry.url
+            if entry.format.is_chat and self._others_can_read():
+                problem = "a chat robot's URL holds its token: name it with file or env, or chmod 600 this file"
+                raise self._error("url", problem)
+        else:
+            url = self._read("url", entry.url, str.strip)
+        networks = tuple(parse_network(text) for text in entry.allow_networks)
+        try:
+            check_url(url, AddressPolicy(entry.allow_http, networks))
+        except RefusedEndpointError as error:
+            raise self._error("url", str(error)) from None
+        return url
+
+    def _rolling(
+        self, field: str, current: SecretRef | None, previous: Sequence[PreviousSecret], parse: Callable[[str], Key]
+    ) -> tuple[Rolling[Key], ...]:
+        found = [Rolling(self._read(field, current, parse))] if current is not None else []
+        for one in previous:
+            if current is None:
+                raise self._error(field, f"{field}: there is a previous one but none in use")
+            found.append(Rolling(self._read(f"previous_{field}s", one.secret, parse), parse_instant(one.until)))
+        return tuple(found)
+
+    def _read(self, field: str, ref: SecretRef, parse: Callable[[str], Parsed]) -> Parsed:
+        try:
+            if ref.inline is not None:
+                if self._others_can_read():
+                    raise ValueError("a secret in a file that others can read: chmod 600 it, or use file or env")
+                return parse(ref.inline.get_secret_value())
+            if ref.env is not None:
+                if ref.env not in self.environ:
+                    raise ValueError(f"the environment has no {ref.env}")
+                return parse(self.environ[ref.env])
+            return parse(_read_secret(self.path.parent / str(ref.file)))
+        except ValueError as error:
+            raise self._error(field, f"{field}: {error}") from None
+
+    def _others_can_read(self) -> bool:
+        return bool(self.path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+
+    def _ca_file(self) -> str | None:
+        if self.entry.ca_file is None:
+            return None
+        ca_file = self.path.parent / self.entry.ca_file
+        try:
+            ssl.create_default_context(cafile=str(ca_file))
+        except (OSError, ssl.SSLError):
+            raise self._error("ca_file", "ca_file: cannot be read as PEM certificates") from None
+        return str(ca_file)
+
+    def _client_certificate(self) -> tuple[str, str] | None:
+        named = self.entry.client_certificate
+        if named is None:
+            return None
+        cert_file, key_file = (str(self.path.parent / name) for name in (named.cert_file, named.key_file))
+        try:
+            ssl.create_default_context().load_cert_chain(cert_file, key_file)
+        except (OSError, ssl.SSLError):
+            problem = "cannot be read as a PEM certificate and its key"
+            raise self._error("client_certificate", f"client_certificate: {problem}") from None
+        return cert_file, key_file
 
 
 def _read_secret(path: Path) -> str:
@@ -85,18 +161,6 @@ def _read_secret(path: Path) -> str:
         raise ValueError(f"the file cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError("the file is not text: keep a key as whsec_ and its base64") from None
-
-
-def _checked_ca_file(document: Document, at: KeyPath, entry: SubscriberEntry, path: Path) -> str | None:
-    if entry.ca_file is None:
-        return None
-    ca_file = path.parent / entry.ca_file
-    try:
-        ssl.create_default_context(cafile=str(ca_file))
-    except (OSError, ssl.SSLError):
-        problem = f"{entry.name}: ca_file: cannot be read as PEM certificates"
-        raise document.error((*at, "ca_file"), problem) from None
-    return str(ca_file)
 
 
 __all__ = ["ConfigFileError", "load_subscribers"]

@@ -79,7 +79,7 @@ async def attempt(due: Attempt, http: httpx.AsyncClient, clock: Clock, retry_sca
     subscriber, item = due.subscriber, due.item
     started_at = clock()
     body = webhook_body(due.alert_json, item.delivery_sequence)
-    call = sign(delivery_id(subscriber.name, item.alert_id), body, subscriber.secret, started_at)
+    call = sign(delivery_id(subscriber.name, item.alert_id), body, subscriber.secrets[0].key, started_at)
     answer = await send(http, subscriber.url, call, subscriber.timeout_seconds, clock)
     record = attempt_record(
         due.case_id, subscriber.name, subscriber.endpoint_id, item, answer, started_at, clock(), retry_scale

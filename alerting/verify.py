@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from models.subscriber import WebhookSecret
+from models.secrets import WebhookSecret
 
 
 class NotVerifiedError(ValueError):

@@ -6,7 +6,7 @@ import orjson
 from standardwebhooks import Webhook
 
 from alerting.retry import utc_of
-from models.subscriber import WebhookSecret
+from models.secrets import WebhookSecret
 
 USER_AGENT = "hotline-watch"
 

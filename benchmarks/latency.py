@@ -28,7 +28,7 @@ from alerting.receiver import Receiver, serve
 from benchmarks.generator import generate_events
 from benchmarks.result import Result, Row, percentile
 from benchmarks.support import BenchmarkError, lag_watch, usage_of
-from models.subscriber import WebhookSecret
+from models.secrets import WebhookSecret
 from streams.routes import partition_of
 from streams.settings import Settings
 from streams.single import SingleMachine

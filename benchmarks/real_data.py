@@ -23,7 +23,7 @@ from typing import Any
 
 from alerting.receiver import Receiver, serve
 from cli.running import RUN_KEYS, InForce, recorded_events, run_core
-from models.subscriber import WebhookSecret
+from models.secrets import WebhookSecret
 from models.times import DAY, format_instant
 from rules.facts import as_mapping
 from rules.pack import default_pack

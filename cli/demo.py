@@ -83,7 +83,7 @@ class _Demo:
     def run(self, stack: ExitStack, once: bool) -> list[str]:
         """Run everything; return the expected warnings that did not arrive."""
         from alerting.receiver import Receiver, serve
-        from models.subscriber import WebhookSecret
+        from models.secrets import WebhookSecret
         from models.times import parse_instant
         from streams.lag import wait_until_idle
         from streams.settings import Settings

@@ -1,8 +1,12 @@
 """The delivery record: how far one alert has come on its way to one subscriber. It never holds a URL, a secret or an
 answer's body.
+
+An alert is delivered to a subscriber once; a reminder, a replay or a drill is a delivery of its own, told apart by its
+`mark`.
 """
 
 import uuid
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -22,6 +26,8 @@ class DeliveryStatus(StrEnum):
     """The retry schedule is used up; it goes on at its last interval, and somebody should look."""
     DISABLED = "disabled"
     """The endpoint said 410 Gone; kept until its entry is changed."""
+    REFUSED = "refused"
+    """The conflict guard stopped it at the last step; kept, and judged again when the unit registry changes."""
 
 
 class Outcome(StrEnum):
@@ -41,11 +47,26 @@ class Outcome(StrEnum):
     TLS_FAILED = "tls_failed"
     CONNECTION_LOST = "connection_lost"
     RESPONSE_TOO_LARGE = "response_too_large"
+    ROBOT_REFUSED = "robot_refused"
+    """A chat robot answered 200, and in its body that it did not take the message."""
+    CONFLICT = "conflict"
+    """Not called at all: the conflict guard, see `DeliveryStatus.REFUSED`."""
     INTERNAL_ERROR = "internal_error"
 
 
+class DeliveryKind(StrEnum):
+    """What a call is: the first news of an alert, or something that says it again."""
+
+    ALERT = "alert"
+    REPEAT = "repeat"
+    """A reminder of a warning that is still in force."""
+    REPLAY = "replay"
+    """Sent again because somebody asked for it."""
+    DRILL = "drill"
+
+
 class DeliveryRecord(Contract):
-    """One step of one delivery, on hw.deliveries under the key `subscriber|alert_id`; the last one stands."""
+    """One step of one delivery, on hw.deliveries under the key `subscriber|alert_id[|mark]`; the last one stands."""
 
     schema_version: Literal[1] = 1
     delivery_id: Annotated[str, Field(description="UUIDv5 of subscriber and alert_id; the webhook-id of every attempt")]
@@ -62,18 +83,29 @@ class DeliveryRecord(Contract):
     last_attempt_at: Time | None = None
     next_attempt_at: Time | None = None
     endpoint_id: str | None = Field(None, description="of a disabled endpoint: which one said so")
+    position: Annotated[int, Field(ge=0)] = Field(
+        0, description="per subscriber and partition, rising: what a puller's cursor counts; 0 in records of old"
+    )
+    mark: str = Field("", description="empty for the alert itself; of a reminder, a replay, a drill: which")
+    kind: DeliveryKind = DeliveryKind.ALERT
+    bundle_id: str | None = Field(None, description="the webhook-id of the message that carried it with others")
 
     @property
     def key(self) -> bytes:
         """Return the record's Kafka key."""
-        return delivery_key(self.subscriber, self.alert_id)
+        return delivery_key(self.subscriber, self.alert_id, self.mark)
 
 
-def delivery_id(subscriber: str, alert_id: str) -> str:
+def delivery_id(subscriber: str, alert_id: str, mark: str = "") -> str:
     """Return the id of a delivery, the same for all its attempts."""
-    return str(uuid.uuid5(_NAMESPACE, f"{subscriber}\n{alert_id}"))
+    return str(uuid.uuid5(_NAMESPACE, "\n".join((subscriber, alert_id, mark) if mark else (subscriber, alert_id))))
 
 
-def delivery_key(subscriber: str, alert_id: str) -> bytes:
-    """Return the Kafka key of a delivery's records; a subscriber's name has no `|`."""
-    return f"{subscriber}|{alert_id}".encode()
+def bundle_id(delivery_ids: Iterable[str]) -> str:
+    """Return the id of a message that carries several deliveries: the same for the same ones in the same order."""
+    return str(uuid.uuid5(_NAMESPACE, "\n".join(("bundle", *delivery_ids))))
+
+
+def delivery_key(subscriber: str, alert_id: str, mark: str = "") -> bytes:
+    """Return the Kafka key of a delivery's records; neither a subscriber's name nor a mark has a `|`."""
+    return "|".join((subscriber, alert_id, mark) if mark else (subscriber, alert_id)).encode()

@@ -1,27 +1,22 @@
-"""Subscribers: who gets which warnings, where, and signed with what. As written in the subscribers file, and as
-resolved from it.
+"""Subscribers: who gets which warnings, where, how written and signed with what. As written in the subscribers file,
+and as resolved from it.
 
-A secret is named, not written down: `secret: {file: PATH}` or `{env: NAME}`; `{inline: …}` is taken only from a file
-that others cannot read. Nothing here shows a secret or a URL's path (chat robots carry a token there) in an error or
-a repr.
+Nothing here shows a secret or a URL's path (chat robots carry a token there) in an error or a repr.
 """
 
-import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from models.base import Contract, Family, Identifier, Level
+from models.base import Contract, Family, Identifier, Level, Time
+from models.secrets import RobotSecret, Rolling, SecretRef, SigningKey, WebhookSecret
 
-SECRET_BYTES_MIN = 24
-SECRET_BYTES_MAX = 512
-_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that Standard Webhooks gives its secrets
 _PREFIX_BITS_MIN = {4: 8, 6: 16}
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
@@ -89,87 +84,157 @@ LevelChoice = Annotated[Level, Field(strict=False)]  # a file can only say it as
 FamilyChoice = Annotated[Family, Field(strict=False)]
 
 
-class SecretRef(Contract):
-    """Where a signing secret is: exactly one of `file` (relative to the subscribers file), `env` or `inline`."""
+class Format(StrEnum):
+    """How a warning is written for a subscriber."""
 
-    file: str | None = None
-    env: str | None = None
-    inline: SecretStr | None = None
+    JSON = "json"
+    CLOUDEVENTS_STRUCTURED = "cloudevents-structured"
+    CLOUDEVENTS_BINARY = "cloudevents-binary"
+    ALERTMANAGER = "alertmanager"
+    WECOM = "wecom"
+    DINGTALK = "dingtalk"
+    FEISHU = "feishu"
+
+    @property
+    def is_chat(self) -> bool:
+        """Return whether people read it in a chat group: what is due together goes in one message."""
+        return self in CHAT_FORMATS
+
+
+CHAT_FORMATS = frozenset({Format.WECOM, Format.DINGTALK, Format.FEISHU})
+CHAT_RATE_PER_MINUTE = 20
+"""What the makers of chat robots take of one robot."""
+
+
+class Payload(StrEnum):
+    """How much a call carries: the warning, or only that there is one, to be fetched."""
+
+    FULL = "full"
+    THIN = "thin"
+
+
+class Privacy(StrEnum):
+    """Which of a warning's fields a subscriber may have; alerting/payload.py lists them."""
+
+    MINIMAL = "minimal"
+    STANDARD = "standard"
+    FULL = "full"
+
+
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
+
+
+def _checked_clock(text: str) -> str:
+    if not _CLOCK.fullmatch(text):
+        raise ValueError('not a time of day such as "22:00"')
+    return text
+
+
+ClockTime = Annotated[str, AfterValidator(_checked_clock)]
+
+
+class QuietHours(Contract):
+    """When a subscriber is not to be disturbed (Asia/Shanghai), and by which levels. `end` may be on the next day."""
+
+    start: ClockTime
+    end: ClockTime
+    levels: Annotated[list[LevelChoice], AfterValidator(_no_duplicates)] = Field(
+        [Level.BLUE, Level.YELLOW], min_length=1
+    )
 
     @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if [self.file, self.env, self.inline].count(None) != 2:
-            raise ValueError("say exactly one of file, env and inline")
+    def _not_empty(self) -> Self:
+        if self.start == self.end:
+            raise ValueError("start and end are the same")
         return self
+
+
+class PreviousSecret(Contract):
+    """A key that was replaced; calls carry its signature too until the given time."""
+
+    secret: SecretRef
+    until: Time
+
+
+class ClientCertificate(Contract):
+    """What we show an endpoint that asks who calls (mTLS): PEM files, relative to the subscribers file."""
+
+    cert_file: str
+    key_file: str
 
 
 class SubscriberEntry(Contract):
     """One subscriber as its file says it."""
 
     name: Name
-    url: Annotated[str, Field(min_length=1, max_length=2048)]
-    secret: SecretRef
+    url: Annotated[str, Field(min_length=1, max_length=2048)] | SecretRef
+    format: Annotated[Format, Field(strict=False)] = Format.JSON
+    payload: Annotated[Payload, Field(strict=False)] = Payload.FULL
+    privacy: Annotated[Privacy | None, Field(strict=False)] = Field(
+        None, description="which fields; default: full, standard in a chat group"
+    )
+    secret: SecretRef | None = Field(None, description="signs (HMAC); may be left out for chat robots alone")
+    previous_secrets: list[PreviousSecret] = Field([], max_length=4)
+    signing_key: SecretRef | None = Field(None, description="signs too (ed25519)")
+    previous_signing_keys: list[PreviousSecret] = Field([], max_length=4)
+    robot_secret: SecretRef | None = Field(None, description="of a DingTalk or Feishu robot that checks signatures")
+    client_certificate: ClientCertificate | None = None
+    enabled: bool = Field(True, description="false: its warnings are kept, and sent when it is enabled again")
     levels: Annotated[list[LevelChoice], AfterValidator(_no_duplicates)] = Field(list(Level), min_length=1)
     families: Annotated[list[FamilyChoice], AfterValidator(_no_duplicates)] = Field(list(Family), min_length=1)
     units: UnitIds = Field([], description="only warnings about these units; empty: about any")
     owner_units: UnitIds = Field(
-        [], description="the unit that runs the receiver and those above it: never told about them"
+        [], description="further units that run the receiver, and those above it: never told about them"
     )
     allow_http: bool = False
     allow_networks: list[Annotated[str, AfterValidator(_checked_network)]] = Field([])
     timeout_seconds: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 15
     concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    rate_per_minute: Annotated[int | None, Field(ge=1, le=60_000)] = None
+    group_wait_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 0
+    repeat_hours: Annotated[float | None, Field(ge=1, le=24 * 366, allow_inf_nan=False)] = None
+    quiet_hours: QuietHours | None = None
     headers: Annotated[dict[str, str], AfterValidator(_checked_headers)] = Field({})
     ca_file: str | None = None
     revision: Annotated[int, Field(ge=1, description="raise it to try an endpoint again that answered 410 Gone")] = 1
+
+    @model_validator(mode="after")
+    def _keys_fit_the_format(self) -> Self:
+        if self.secret is None and not self.format.is_chat:
+            raise ValueError("secret: every subscriber but a chat robot needs one")
+        if self.robot_secret is not None and self.format not in (Format.DINGTALK, Format.FEISHU):
+            raise ValueError("robot_secret: only DingTalk and Feishu robots have one")
+        if self.payload is Payload.THIN and self.format.is_chat:
+            raise ValueError("payload: nobody can fetch the rest of a thin message in a chat group")
+        return self
+
+    @property
+    def privacy_in_force(self) -> Privacy:
+        """Return which fields the subscriber may have."""
+        return self.privacy or (Privacy.STANDARD if self.format.is_chat else Privacy.FULL)
 
 
 class SubscribersFile(Contract):
     """The subscribers file. An empty list is taken: nobody is told, and that is said at the start."""
 
     subscribers: list[SubscriberEntry]
-
-
-class WebhookSecret:
-    """A signing key. It never shows itself."""
-
-    __slots__ = ("key",)
-
-    def __init__(self, key: bytes) -> None:
-        if not SECRET_BYTES_MIN <= len(key) <= SECRET_BYTES_MAX:
-            raise ValueError(f"a secret has {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} bytes, this one {len(key)}")
-        self.key = key
-
-    @classmethod
-    def parse(cls, text: str) -> "WebhookSecret":
-        """Return the secret in a text, `whsec_` and base64 or raw. Raises ValueError, which never shows it."""
-        text = text.strip()
-        if not text.startswith(_SECRET_PREFIX):
-            return cls(text.encode())
-        encoded = text.removeprefix(_SECRET_PREFIX)
-        try:
-            # Keys are often passed round without their padding.
-            return cls(base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True))
-        except binascii.Error:
-            raise ValueError("what follows whsec_ is not base64") from None
-
-    def __repr__(self) -> str:
-        return "WebhookSecret(…)"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, WebhookSecret) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
+    removed: list[Name] = Field([], description="names that were in use once: never given to somebody else")
 
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """One subscriber, checked and with its secret at hand."""
+    """One subscriber, checked and with its keys at hand."""
 
     name: str
     url: str = field(repr=False)
-    secret: WebhookSecret
+    secrets: tuple[Rolling[WebhookSecret], ...] = ()
+    """The current one first; empty for a chat robot without one."""
+    signing_keys: tuple[Rolling[SigningKey], ...] = ()
+    robot_secret: RobotSecret | None = None
+    format: Format = Format.JSON
+    payload: Payload = Payload.FULL
+    privacy: Privacy = Privacy.FULL
+    enabled: bool = True
     levels: frozenset[Level] = frozenset(Level)
     families: frozenset[Family] = frozenset(Family)
     units: frozenset[str] = frozenset()
@@ -178,8 +243,14 @@ class Subscriber:
     allow_networks: tuple[Network, ...] = ()
     timeout_seconds: float = 15
     concurrency: int = 4
+    rate_per_minute: int | None = None
+    group_wait_seconds: float = 0
+    repeat_hours: float | None = None
+    quiet_hours: QuietHours | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     ca_file: str | None = None
+    client_certificate: tuple[str, str] | None = None
+    """Paths of certificate and key."""
     revision: int = 1
 
     @property
@@ -188,12 +259,31 @@ class Subscriber:
         return hashlib.sha256(f"{self.url}\n{self.revision}".encode()).hexdigest()[:16]
 
 
-def resolved(entry: SubscriberEntry, secret: WebhookSecret, ca_file: str | None) -> Subscriber:
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What an entry names, read."""
+
+    url: str = field(repr=False)
+    secrets: tuple[Rolling[WebhookSecret], ...] = ()
+    signing_keys: tuple[Rolling[SigningKey], ...] = ()
+    robot_secret: RobotSecret | None = None
+    ca_file: str | None = None
+    client_certificate: tuple[str, str] | None = None
+
+
+def resolved(entry: SubscriberEntry, keys: Keys) -> Subscriber:
     """Return the subscriber that an entry describes."""
+    rate = entry.rate_per_minute
     return Subscriber(
         name=entry.name,
-        url=entry.url,
-        secret=secret,
+        url=keys.url,
+        secrets=keys.secrets,
+        signing_keys=keys.signing_keys,
+        robot_secret=keys.robot_secret,
+        format=entry.format,
+        payload=entry.payload,
+        privacy=entry.privacy_in_force,
+        enabled=entry.enabled,
         levels=frozenset(entry.levels),
         families=frozenset(entry.families),
         units=frozenset(entry.units),
@@ -202,7 +292,12 @@ def resolved(entry: SubscriberEntry, secret: WebhookSecret, ca_file: str | None)
         allow_networks=tuple(parse_network(text) for text in entry.allow_networks),
         timeout_seconds=entry.timeout_seconds,
         concurrency=entry.concurrency,
+        rate_per_minute=rate if rate is not None or not entry.format.is_chat else CHAT_RATE_PER_MINUTE,
+        group_wait_seconds=entry.group_wait_seconds,
+        repeat_hours=entry.repeat_hours,
+        quiet_hours=entry.quiet_hours,
         headers=dict(entry.headers),
-        ca_file=ca_file,
+        ca_file=keys.ca_file,
+        client_certificate=keys.client_certificate,
         revision=entry.revision,
     )

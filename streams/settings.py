@@ -102,6 +102,20 @@ class Settings(BaseSettings):
         None, description="posts whose accusers bypass the platform (sealed): see deploy/posts.example.yaml"
     )
     subscribers_file: Path | None = Field(None, description="who gets warnings; without it dispatch refuses to start")
+    units_file: Path | None = Field(
+        None, description="the unit registry (YAML or CSV); without a sound one every warning is held, never sent"
+    )
+    routing_file: Path | None = Field(None, description="the routing tree in place of the default one")
+    suppression_file: Path | None = Field(None, description="what inhibits what, in place of the default")
+    silences_file: Path | None = Field(None, description="silences, kept by `hotline-watch silences`")
+    secrets_dir: Path | None = Field(
+        None, description="where new secrets are written; default: secrets/ beside the subscribers file"
+    )
+    api_clients_file: Path | None = Field(None, description="who may use the HTTP API, and as what")
+    api_host: str = Field("127.0.0.1", description="where the HTTP API is served")
+    api_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        0, description="its port; 0 = any free port, printed at start"
+    )
     pseudonym_keys: tuple[PseudonymKeySettings, ...] = Field(
         (), description="secrets of the citizens' pseudonyms, the current one first"
     )

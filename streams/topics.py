@@ -103,6 +103,14 @@ class TopicSet:
         return self.prefix + "hw.deliveries"
 
     @property
+    def decisions(self) -> str:
+        return self.prefix + "hw.decisions"
+
+    @property
+    def redeliveries(self) -> str:
+        return self.prefix + "hw.redeliveries"
+
+    @property
     def quarantine(self) -> str:
         return self.prefix + "hw.quarantine"
 
@@ -140,6 +148,8 @@ class TopicSet:
             self._log(self.citizens, days=30, max_bytes=2 * MIB),
             self._log(self.alerts, days=3 * 366, max_bytes=2 * MIB),
             self._compacted(self.deliveries, max_bytes=1 * MIB),
+            self._log(self.decisions, days=3 * 366, max_bytes=1 * MIB),
+            self._log(self.redeliveries, days=30, max_bytes=2 * MIB),
             self._log(self.quarantine, days=90, max_bytes=1 * MIB),
             self._log(self.sealed, days=3 * 366, max_bytes=1 * MIB),
             self._log(self.verdicts, days=3 * 366, max_bytes=1 * MIB),

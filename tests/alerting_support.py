@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from models.alert import Alert
-from models.subscriber import Subscriber, WebhookSecret
+from models.secrets import Rolling, WebhookSecret
+from models.subscriber import Subscriber
 
 SECRET = WebhookSecret(bytes(range(32)))
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -48,7 +49,7 @@ def make_alert(alert_id: str = "a-1", case_id: str = "case-1", **fields: Any) ->
 
 def make_subscriber(name: str = "platform", url: str = "https://receiver.example/hook", **fields: Any) -> Subscriber:
     """Return a subscriber that wants everything."""
-    return Subscriber(name=name, url=url, secret=SECRET, **fields)
+    return Subscriber(name=name, url=url, **{"secrets": (Rolling(SECRET),), **fields})
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:

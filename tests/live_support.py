@@ -17,7 +17,7 @@ from kafka import KafkaProducer
 
 from models.alert import Alert
 from models.decode import decode_event
-from models.subscriber import WebhookSecret
+from models.secrets import WebhookSecret
 from models.times import parse_instant
 from rules.driver import Driver
 from rules.event import Event, by_time

@@ -9,8 +9,9 @@ import pytest
 
 from alerting.registration import load_subscribers
 from models.base import Family, Level
+from models.secrets import Rolling, WebhookSecret
 from models.strict_yaml import ConfigFileError
-from models.subscriber import Subscriber, WebhookSecret
+from models.subscriber import Subscriber
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET_TEXT = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNk"
@@ -54,8 +55,8 @@ def test_a_full_entry(tmp_path: Path) -> None:
     assert first.families == {Family.PROCESS}
     assert (first.units, first.owner_units, first.timeout_seconds) == ({"U-1", "U-2"}, {"U-9"}, 5)
     assert second.levels == set(Level)
-    assert second.secret == first.secret == WebhookSecret.parse(SECRET_TEXT)
-    assert len(first.secret.key) == 30
+    assert second.secrets == first.secrets == (Rolling(WebhookSecret.parse(SECRET_TEXT)),)
+    assert len(first.secrets[0].key.key) == 30
 
 
 def test_nobody_is_a_valid_answer(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 from alerting.verify import NotVerifiedError, verify_call
 from alerting.webhook import sign, webhook_body
 from models.delivery import delivery_id
-from models.subscriber import WebhookSecret
+from models.secrets import WebhookSecret
 from models.times import SECOND
 from tests.alerting_support import SECRET, make_alert
 
