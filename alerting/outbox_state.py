@@ -1,19 +1,23 @@
 """What is still to be sent of one case, and what was: the value of the dispatch table, and its encoding.
 
-One value per case; in it one lane per subscriber; in a lane a queue whose head alone may be sent. The alerts' bodies
-are not in the value: they lie beside it under keys of their own (see outbox.py), so that a dead endpoint's backlog
-makes no value large.
+One value per case; in it one lane per subscriber; in a lane a queue whose head alone may be sent, and what suppression
+holds back. The alerts' bodies are not in the value: they lie beside it under keys of their own (see outbox.py), so that
+a dead endpoint's backlog makes no value large.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
-from models.delivery import DeliveryStatus, Outcome
+from alerting.suppress import SuppressReason
+from alerting.told import Told
+from models.base import Level
+from models.delivery import DeliveryKind, DeliveryStatus, Outcome
 
 VALUE_TYPE = "dispatch-case"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SEEN_MAX = 512
 """Ids a lane remembers of what was sent: many times more than a redelivery can bring again."""
 
@@ -31,7 +35,7 @@ class Item:
     delivery_sequence: int
     enqueued_at: int
     next_at: int | None
-    """When to try next; None while the endpoint is disabled."""
+    """When to try next; None while the endpoint is disabled, or the guard refuses."""
     source_ts_ms: int | None = None
     """When the ticket event that led here entered Kafka, if known."""
     status: DeliveryStatus = DeliveryStatus.PENDING
@@ -41,9 +45,36 @@ class Item:
     first_attempt_at: int | None = None
     last_attempt_at: int | None = None
     endpoint_id: str | None = None
-    """Of a disabled endpoint: which one said 410."""
+    """Of a disabled endpoint: which one said 410; of a refusal: the version of the registry that it rests on."""
     record_offset: int = -1
     """Where on hw.deliveries the record lies that made it what it is; -1 before the first attempt."""
+    position: int = 0
+    kind: DeliveryKind = DeliveryKind.ALERT
+    mark: str = ""
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Return what tells the delivery from others of the lane."""
+        return self.alert_id, self.mark
+
+    @property
+    def try_key(self) -> tuple[str, str, int]:
+        """Return what tells the next attempt from others of the lane."""
+        return self.alert_id, self.mark, self.attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An alert that suppression holds back; it has no number yet. Instants in microseconds."""
+
+    alert_id: str
+    rule_id: str
+    since: int
+    reason: SuppressReason
+    until: int | None = None
+    """When it is judged again; None: when the case changes."""
+    detail: str | None = None
+    source_ts_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +83,19 @@ class Lane:
 
     next_sequence: int = 1
     queue: tuple[Item, ...] = ()
-    told: Mapping[str, str] = field(default_factory=dict)
+    held: tuple[Held, ...] = ()
+    told: Mapping[str, Told] = field(default_factory=dict)
     """Rule id → the last alert of it that was queued; a retraction ends it."""
     seen: tuple[str, ...] = ()
+    """What was queued before: alert ids, and `alert|mark` of what was said again."""
 
     def queued(self) -> frozenset[str]:
         """Return the ids of the alerts on their way."""
-        return frozenset(item.alert_id for item in self.queue)
+        return frozenset(item.alert_id for item in self.queue if not item.mark)
+
+    def holds(self, rule_id: str) -> Held | None:
+        """Return what is held of a rule."""
+        return next((held for held in self.held if held.rule_id == rule_id), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +107,17 @@ class CaseOutbox:
     delivered_offset: int = -1
     """The highest offset on hw.deliveries of a record that took an item off its queue."""
 
-    def queued(self) -> frozenset[str]:
-        """Return the ids of the alerts that some lane still needs."""
-        return frozenset(item.alert_id for lane in self.lanes.values() for item in lane.queue)
+    def needed(self, repeating: Collection[str] = ()) -> frozenset[str]:
+        """Return the ids of the alerts whose bodies are still needed: queued, held, or to be repeated to one of
+        `repeating` (subscribers' names).
+        """
+        found: set[str] = set()
+        for name, lane in self.lanes.items():
+            found.update(item.alert_id for item in lane.queue)
+            found.update(held.alert_id for held in lane.held)
+            if name in repeating:
+                found.update(told.alert_id for told in lane.told.values())
+        return frozenset(found)
 
 
 def encode(state: CaseOutbox) -> bytes:
@@ -89,23 +134,42 @@ def encode(state: CaseOutbox) -> bytes:
 
 
 def decode(value: bytes) -> CaseOutbox:
-    """Return the value in the bytes. Raises StateError."""
+    """Return the value in the bytes, also of the version before. Raises StateError."""
     try:
         found = orjson.loads(value)
-        if (found["type"], found["schema_version"]) != (VALUE_TYPE, SCHEMA_VERSION):
+        if found["type"] != VALUE_TYPE or found["schema_version"] not in (1, SCHEMA_VERSION):
             raise StateError(f"a value of type {found['type']!r}, version {found['schema_version']!r}")
         lanes = {name: _lane(lane) for name, lane in found["lanes"].items()}
         return CaseOutbox(found["case_id"], lanes, found["delivered_offset"])
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+    except StateError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise StateError("not a dispatch value") from None
 
 
-def _lane(found: dict[str, object]) -> Lane:
-    queue = tuple(_item(item) for item in found["queue"])  # type: ignore[attr-defined]
-    return Lane(found["next_sequence"], queue, found["told"], tuple(found["seen"]))  # type: ignore[arg-type]
+def _lane(found: dict[str, Any]) -> Lane:
+    return Lane(
+        found["next_sequence"],
+        tuple(_item(item) for item in found["queue"]),
+        tuple(
+            Held(**{**held, "reason": SuppressReason(held["reason"])}) for held in found.get("held", ())
+        ),  # none before version 2
+        {rule: _told(told) for rule, told in found["told"].items()},
+        tuple(found["seen"]),
+    )
 
 
-def _item(found: dict[str, object]) -> Item:
-    status = DeliveryStatus(str(found["status"]))
-    outcome = None if found["outcome"] is None else Outcome(str(found["outcome"]))
-    return Item(**{**found, "status": status, "outcome": outcome})  # type: ignore[arg-type]
+def _told(found: Any) -> Told:
+    if isinstance(found, str):  # version 1 knew the alert alone
+        return Told(found, None, None)
+    level = None if found["level"] is None else Level(found["level"])
+    return Told(found["alert_id"], level, found["at"], found["repeats"])
+
+
+def _item(found: dict[str, Any]) -> Item:
+    changed: dict[str, Any] = {"status": DeliveryStatus(found["status"])}
+    if found["outcome"] is not None:
+        changed["outcome"] = Outcome(found["outcome"])
+    if "kind" in found:
+        changed["kind"] = DeliveryKind(found["kind"])
+    return Item(**{**found, **changed})

@@ -1,9 +1,13 @@
-"""Does this subscriber want this alert? One pure function; its answer is a reason."""
+"""Does this subscriber get this alert? One pure function; its answer is a reason.
+
+The routing tree has said by now whether one of the subscriber's owners is a recipient, and the guard whether it may be
+told at all.
+"""
 
 from enum import StrEnum
 
 from models.alert import Alert
-from models.base import Family, Status
+from models.base import Status
 from models.subscriber import Subscriber
 
 
@@ -13,6 +17,7 @@ class RouteReason(StrEnum):
     WANTED = "wanted"
     FOLLOW_UP = "follow_up"
     NOT_PUSHED = "not_pushed"
+    NOT_ROUTED = "not_routed"
     CONFLICT = "conflict"
     NEVER_TOLD = "never_told"
     LEVEL = "level"
@@ -20,33 +25,42 @@ class RouteReason(StrEnum):
     UNIT = "unit"
 
     @property
-    def sends(self) -> bool:
-        """Return whether the alert goes out."""
+    def goes_on(self) -> bool:
+        """Return whether the alert goes to the subscriber, now or once nothing suppresses it."""
         return self in (RouteReason.WANTED, RouteReason.FOLLOW_UP)
 
 
-def route(alert: Alert, subscriber: Subscriber, told: bool) -> RouteReason:
-    """Return whether and why; `told`: an earlier version of this case and rule went, or is about to go, to this
-    subscriber.
+def route(
+    alert: Alert, subscriber: Subscriber, *, recipient: bool, told: bool, waiting: bool, conflict: bool
+) -> RouteReason:
+    """Return whether and why.
 
-    A correction or a retraction goes to everybody who was told, whatever the filters say by now, and to nobody else.
-    Filters on units look at the accused ones only: whoever merely had a part in a ticket is no reason to widen the
-    circle of those who know.
+    `recipient`: the routing tree leads to the subscriber; `told`: an earlier version of this case and rule went, or is
+    about to go, to it; `waiting`: one is held back for it; `conflict`: the guard refuses.
+
+    A correction or a retraction goes to everybody who was told, whatever route and filters say by now, and to nobody
+    else; of what is only held, the corrected version takes the place. Filters on units look at the accused ones only:
+    whoever merely had a part in a ticket is no reason to widen the circle of those who know.
     """
     if not alert.push:
         return RouteReason.NOT_PUSHED
-    accused = {unit.id for unit in alert.units if unit.role == "accused"}
-    # Words that name no unit may mean any unit with a part in the ticket.
-    meant = accused if accused or alert.family is not Family.TEXT else {unit.id for unit in alert.units}
-    if meant & subscriber.owner_units:
-        # A warning must never reach the accused unit or one below it, not even as a correction.
-        return RouteReason.CONFLICT
+    reason = _wanted(alert, subscriber, recipient, told, waiting)
+    # A warning must never reach the accused unit or one below it, not even as a correction.
+    return RouteReason.CONFLICT if reason.goes_on and conflict else reason
+
+
+def _wanted(alert: Alert, subscriber: Subscriber, recipient: bool, told: bool, waiting: bool) -> RouteReason:
     if alert.status in (Status.CORRECTED, Status.RETRACTED):
-        return RouteReason.FOLLOW_UP if told else RouteReason.NEVER_TOLD
+        if told:
+            return RouteReason.FOLLOW_UP
+        if alert.status is Status.RETRACTED or not waiting:
+            return RouteReason.NEVER_TOLD
+    if not recipient:
+        return RouteReason.NOT_ROUTED
     if alert.level not in subscriber.levels:
         return RouteReason.LEVEL
     if alert.family not in subscriber.families:
         return RouteReason.FAMILY
-    if subscriber.units and not accused & subscriber.units:
+    if subscriber.units and subscriber.units.isdisjoint(unit.id for unit in alert.units if unit.role == "accused"):
         return RouteReason.UNIT
-    return RouteReason.WANTED
+    return RouteReason.FOLLOW_UP if told else RouteReason.WANTED

@@ -1,41 +1,59 @@
-"""The call: an alert and its delivery_sequence as a body, signed as Standard Webhooks asks (HMAC-SHA256)."""
+"""The call: one delivery (in a chat group, several) written as the subscriber's format asks, signed, and ready to leave."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import orjson
-from standardwebhooks import Webhook
+from alerting.formats import write
+from alerting.payload import Entry
+from alerting.signing import signature_headers
+from models.delivery import bundle_id
+from models.subscriber import Subscriber
 
-from alerting.retry import utc_of
-from models.secrets import WebhookSecret
+__all__ = ["USER_AGENT", "Call", "Entry", "build_call", "call_id"]
 
 USER_AGENT = "hotline-watch"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One signed request, ready to leave."""
+    """One request. Its URL may carry a chat robot's token and signature, so it is never shown."""
 
+    url: str = field(repr=False)
     headers: dict[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
 
 
-def webhook_body(alert_json: bytes, delivery_sequence: int) -> bytes:
-    """Return the alert's own JSON object with `delivery_sequence` added: the same bytes at every attempt."""
-    return orjson.dumps({**orjson.loads(alert_json), "delivery_sequence": delivery_sequence})
+def call_id(entries: Sequence[Entry]) -> str:
+    """Return the id of a call, the same at every attempt: its delivery's, or that of the bundle of several."""
+    if len(entries) == 1:
+        return entries[0].delivery_id
+    return bundle_id(entry.delivery_id for entry in entries)
 
 
-def sign(delivery_id: str, body: bytes, secret: WebhookSecret, now: int) -> Call:
-    """Return the call for one attempt at the instant `now`: the id stays from attempt to attempt, time and signature
-    are new.
+def build_call(entries: Sequence[Entry], subscriber: Subscriber, now: int) -> Call:
+    """Return the call for one attempt at the instant `now`: id and body stay from attempt to attempt (but for the time
+    and signature that a Feishu robot wants in the body), time and signatures are new.
+
+    Raises ValueError for no entry, for several where the format holds one, and where nothing would sign a call that
+    must be signed.
     """
-    moment = utc_of(now)
-    signature = Webhook(secret.key).sign(msg_id=delivery_id, timestamp=moment, data=body.decode())
+    if not entries or (len(entries) > 1 and not subscriber.format.is_chat):
+        raise ValueError(f"{subscriber.name}: a call in the format {subscriber.format} carries one delivery")
+    written = write(entries, subscriber, now)
+    signatures = signature_headers(call_id(entries), written.body, subscriber, now)
+    if not signatures and not subscriber.format.is_chat:
+        raise ValueError(f"{subscriber.name}: no secret signs any longer; give the subscriber a current one")
     headers = {
-        "content-type": "application/json",
+        "content-type": written.content_type,
         "user-agent": USER_AGENT,
         "accept-encoding": "identity",
-        "webhook-id": delivery_id,
-        "webhook-timestamp": str(int(moment.timestamp())),
-        "webhook-signature": signature,
+        **written.headers,
+        **signatures,
     }
-    return Call(headers, body)
+    return Call(_with_query(subscriber.url, written.query), headers, written.body)
+
+
+def _with_query(url: str, query: str) -> str:
+    if not query:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{query}"
