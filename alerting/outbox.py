@@ -4,6 +4,8 @@ The rules:
 - A lane's `delivery_sequence` counts what was queued: 1, 2, 3 …, no gaps, never reused.
 - Only the head of a lane may be sent. What follows waits, however long; other lanes and other cases do not.
 - An item leaves its queue by one thing alone: a record that says `delivered`.
+- What suppression holds has no number yet: it gets one when it is released, so the numbers have no gaps. A newer version
+  of the same rule takes its place; a retraction of what nobody was told ends it.
 - Every input may come again (at least once). Alerts are known by id, records by their number of attempts; the same
   input twice changes nothing the second time.
 
@@ -16,79 +18,245 @@ A record may so come after a later one: written again on redelivery, or by a sta
 correction, so that the last record of a delivery's key on the (compacted) topic is right in the end.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from alerting.dedup import DedupReason
-from alerting.outbox_state import SEEN_MAX, CaseOutbox, Item, Lane
+from alerting.directory import Directory
+from alerting.outbox_state import SEEN_MAX, CaseOutbox, Held, Item, Lane
 from alerting.record import queued_record
+from alerting.routing import Routed
 from alerting.stages import Decision, decide
+from alerting.suppress import repeat_at, suppress
+from alerting.told import Told
 from models.alert import Alert
 from models.base import Status
-from models.delivery import DeliveryRecord, DeliveryStatus, Outcome
+from models.delivery import DeliveryKind, DeliveryRecord, DeliveryStatus, Outcome
 from models.subscriber import Subscriber
 from models.times import parse_instant
+
+Numbering = Callable[[str], int]
+"""Returns a subscriber's next position."""
+Bodies = Callable[[str], Alert | None]
+"""Returns an alert that is kept, None where it is missing."""
+NEVER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """What an alert did: the new value, and the decision for each subscriber."""
+    """What an alert did: the new value, how it was routed, and the decision for each subscriber."""
 
     state: CaseOutbox
     queued: tuple[tuple[str, Item], ...]
-    """Subscriber and item, wherever the alert is in a queue now: its record and its body are to be written."""
+    """Subscriber and item, wherever the alert is in a queue now: its record is to be written."""
     decisions: tuple[Decision, ...]
+    routed: Routed | None = None
+    superseded: tuple[tuple[str, str], ...] = ()
+    """Subscriber and alert id of what was held and gave way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What a record did: the new value, the alert whose body nobody needs any longer, and a correction to be
-    produced.
-    """
+    """What a record did: the new value, and a correction to be produced."""
 
     state: CaseOutbox
-    released: str | None = None
     correction: DeliveryRecord | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """What time, or another directory, did to a case."""
+
+    state: CaseOutbox
+    queued: tuple[tuple[str, Item], ...] = ()
+    changed: tuple[tuple[str, Held], ...] = ()
+    """What stays held, for another reason or until another time than before."""
+
+
 def offer(
-    state: CaseOutbox, alert: Alert, subscribers: Iterable[Subscriber], now: int, source_ts_ms: int | None = None
+    state: CaseOutbox,
+    alert: Alert,
+    directory: Directory,
+    now: int,
+    number: Numbering,
+    source_ts_ms: int | None = None,
+    only: str | None = None,
 ) -> Offered:
-    """Queue an alert for each subscriber that wants it and has not got it."""
+    """Queue or hold an alert for each subscriber that is to get it and has not got it; `only`: for one of them."""
+    routed = directory.tree.route(alert, directory.registry, now) if alert.push else None
+    recipients = _names(routed, directory, now)
     lanes = dict(state.lanes)
     queued: list[tuple[str, Item]] = []
     decisions: list[Decision] = []
-    for subscriber in subscribers:
+    superseded: list[tuple[str, str]] = []
+    for subscriber in directory.subscribers:
+        if only is not None and subscriber.name != only:
+            continue
         lane = lanes.get(subscriber.name)
-        decision = decide(alert, subscriber, lane)
+        decision = decide(alert, subscriber, lane, directory, recipient=subscriber.name in recipients, now=now)
         decisions.append(decision)
+        if decision.dedup is not DedupReason.NEW:
+            queued += (
+                [(subscriber.name, item) for item in lane.queue if item.name == (alert.alert_id, "")] if lane else []
+            )
+            continue
+        if lane is not None and (given_way := lane.holds(alert.rule.id)) is not None and alert.push:
+            superseded.append((subscriber.name, given_way.alert_id))
+            lane = lanes[subscriber.name] = _without(lane, alert.rule.id)
         if decision.queues:
-            lanes[subscriber.name], item = _enqueue(lane or Lane(), alert, now, source_ts_ms)
+            item = _item(alert.alert_id, alert.rule.id, lane, now, number(subscriber.name), source_ts_ms)
+            lanes[subscriber.name] = _enqueued(lane or Lane(), alert, item)
             queued.append((subscriber.name, item))
-        elif lane is not None and decision.dedup is DedupReason.QUEUED:
-            queued += [(subscriber.name, item) for item in lane.queue if item.alert_id == alert.alert_id]
-    return Offered(replace(state, lanes=lanes), tuple(queued), tuple(decisions))
+        elif decision.holds and decision.verdict is not None:
+            verdict = decision.verdict
+            held = Held(alert.alert_id, alert.rule.id, now, verdict.reason, verdict.until, verdict.detail, source_ts_ms)
+            lane = lane or Lane()
+            lanes[subscriber.name] = replace(lane, held=(*lane.held, held))
+    return Offered(replace(state, lanes=lanes), tuple(queued), tuple(decisions), routed, tuple(superseded))
 
 
-def _enqueue(lane: Lane, alert: Alert, now: int, source_ts_ms: int | None) -> tuple[Lane, Item]:
-    item = Item(
-        alert_id=alert.alert_id,
-        rule_id=alert.rule.id,
-        delivery_sequence=lane.next_sequence,
+def _names(routed: Routed | None, directory: Directory, now: int) -> frozenset[str]:
+    if routed is None:
+        return frozenset()
+    return frozenset(name for one in routed.recipients for name in directory.registry.subscribers_of(one.unit_id, now))
+
+
+def _item(
+    alert_id: str, rule_id: str, lane: Lane | None, now: int, position: int, source_ts_ms: int | None = None
+) -> Item:
+    return Item(
+        alert_id=alert_id,
+        rule_id=rule_id,
+        delivery_sequence=1 if lane is None else lane.next_sequence,
         enqueued_at=now,
         next_at=now,
         source_ts_ms=source_ts_ms,
+        position=position,
     )
-    told = {rule: alert_id for rule, alert_id in lane.told.items() if rule != alert.rule.id}
+
+
+def _enqueued(lane: Lane, alert: Alert, item: Item) -> Lane:
+    told = {rule: one for rule, one in lane.told.items() if rule != alert.rule.id}
     if alert.status is not Status.RETRACTED:
-        told[alert.rule.id] = alert.alert_id
-    changed = Lane(
-        next_sequence=lane.next_sequence + 1,
-        queue=(*lane.queue, item),
-        told=told,
-        seen=(*lane.seen, alert.alert_id)[-SEEN_MAX:],
+        told[alert.rule.id] = Told(alert.alert_id, alert.level, item.enqueued_at)
+    return replace(_again(lane, item), told=told)
+
+
+def _again(lane: Lane, item: Item) -> Lane:
+    """Return the lane with an item more, and nobody told anything new."""
+    seen = f"{item.alert_id}|{item.mark}" if item.mark else item.alert_id
+    return replace(
+        lane, next_sequence=lane.next_sequence + 1, queue=(*lane.queue, item), seen=(*lane.seen, seen)[-SEEN_MAX:]
     )
-    return changed, item
+
+
+def _without(lane: Lane, rule_id: str) -> Lane:
+    return replace(lane, held=tuple(held for held in lane.held if held.rule_id != rule_id))
+
+
+def say_again(
+    state: CaseOutbox, alert: Alert, name: str, kind: DeliveryKind, mark: str, now: int, number: Numbering
+) -> tuple[CaseOutbox, Item | None]:
+    """Queue an alert once more for a subscriber, as a replay or a drill; the item where it is in the queue now, None
+    where it came before.
+
+    A replay is for those who were sent the alert; the caller has seen to that.
+    """
+    lane = state.lanes.get(name) or Lane()
+    waiting = next((item for item in lane.queue if item.name == (alert.alert_id, mark)), None)
+    if waiting is not None or f"{alert.alert_id}|{mark}" in lane.seen:
+        return state, waiting
+    item = replace(_item(alert.alert_id, alert.rule.id, lane, now, number(name)), kind=kind, mark=mark)
+    return _with_lane(state, name, _again(lane, item)), item
+
+
+def wake(state: CaseOutbox, bodies: Bodies, directory: Directory, now: int, number: Numbering) -> Woken:
+    """Judge again what is held, and remind of what is still in force and due to be said again."""
+    queued: list[tuple[str, Item]] = []
+    changed: list[tuple[str, Held]] = []
+    for name, lane in state.lanes.items():
+        subscriber = directory.by_name.get(name)
+        if subscriber is None:
+            continue
+        for held in lane.held:
+            lane, item, still = _judged_again(lane, held, subscriber, bodies, directory, now, number)
+            queued += [(name, item)] if item is not None else []
+            changed += [(name, still)] if still is not None else []
+        lane, reminders = _reminded(lane, subscriber, bodies, directory, now, number)
+        queued += [(name, item) for item in reminders]
+        state = _with_lane(state, name, lane)
+    return Woken(state, tuple(queued), tuple(changed))
+
+
+def _judged_again(
+    lane: Lane,
+    held: Held,
+    subscriber: Subscriber,
+    bodies: Bodies,
+    directory: Directory,
+    now: int,
+    number: Numbering,
+) -> tuple[Lane, Item | None, Held | None]:
+    alert = bodies(held.alert_id)
+    if alert is None:
+        return lane, None, None  # never sent without having been read; it stays to be seen
+    follow_up = held.rule_id in lane.told
+    verdict = suppress(
+        alert,
+        subscriber,
+        lane.told,
+        directory.policy,
+        directory.silences,
+        since=held.since,
+        now=now,
+        follow_up=follow_up,
+    )
+    if verdict.holds:
+        still = replace(held, reason=verdict.reason, until=verdict.until, detail=verdict.detail)
+        kept = tuple(still if one is held else one for one in lane.held)
+        return replace(lane, held=kept), None, still if still != held else None
+    item = _item(held.alert_id, held.rule_id, lane, now, number(subscriber.name), held.source_ts_ms)
+    return _enqueued(_without(lane, held.rule_id), alert, item), item, None
+
+
+def _reminded(
+    lane: Lane, subscriber: Subscriber, bodies: Bodies, directory: Directory, now: int, number: Numbering
+) -> tuple[Lane, list[Item]]:
+    items: list[Item] = []
+    for rule_id, told in lane.told.items():
+        due = repeat_at(told, subscriber)
+        if due is None or due > now or any(item.rule_id == rule_id for item in lane.queue):
+            continue
+        alert = bodies(told.alert_id)
+        if alert is None or _quiet(alert, subscriber, lane, directory, now) is not None:
+            continue
+        mark = f"repeat-{told.repeats + 1}"
+        item = replace(
+            _item(told.alert_id, rule_id, lane, now, number(subscriber.name)), kind=DeliveryKind.REPEAT, mark=mark
+        )
+        said = {**lane.told, rule_id: replace(told, at=now, repeats=told.repeats + 1)}
+        lane = replace(_again(lane, item), told=said)
+        items.append(item)
+    return lane, items
+
+
+def _quiet(alert: Alert, subscriber: Subscriber, lane: Lane, directory: Directory, now: int) -> int | None:
+    """Return until when a reminder has to wait, None where it need not."""
+    verdict = suppress(
+        alert, subscriber, lane.told, directory.policy, directory.silences, since=0, now=now, follow_up=True
+    )
+    return (verdict.until or NEVER) if verdict.holds else None
+
+
+def wake_at(state: CaseOutbox, directory: Directory) -> int | None:
+    """Return the instant at which the case is to be looked at again though nothing has come; None: at none."""
+    times: list[int] = []
+    for name, lane in state.lanes.items():
+        subscriber = directory.by_name.get(name)
+        times += [NEVER if held.until is None else held.until for held in lane.held]
+        if subscriber is not None and subscriber.repeat_hours is not None:
+            times += [due for told in lane.told.values() if (due := repeat_at(told, subscriber)) is not None]
+    return min(times, default=None)
 
 
 def fold(state: CaseOutbox, record: DeliveryRecord, offset: int) -> Folded:
@@ -96,19 +264,19 @@ def fold(state: CaseOutbox, record: DeliveryRecord, offset: int) -> Folded:
     lane = state.lanes.get(record.subscriber)
     if lane is None:
         return Folded(state)
-    item = next((item for item in lane.queue if item.alert_id == record.alert_id), None)
+    name = (record.alert_id, record.mark)
+    item = next((item for item in lane.queue if item.name == name), None)
     if item is None:
-        late = offset > state.delivered_offset and record.alert_id in lane.seen
+        seen = f"{record.alert_id}|{record.mark}" if record.mark else record.alert_id
+        late = offset > state.delivered_offset and seen in lane.seen
         stale = late and record.status is not DeliveryStatus.DELIVERED
-        return Folded(state, _released(state, record.alert_id), _correction(record) if stale else None)
+        return Folded(state, _correction(record) if stale else None)
     if record.status is DeliveryStatus.DELIVERED:
         queue = tuple(other for other in lane.queue if other is not item)
         state = _with_lane(state, record.subscriber, replace(lane, queue=queue))
-        state = replace(state, delivered_offset=max(offset, state.delivered_offset))
-        return Folded(state, _released(state, record.alert_id))
-    if record.attempts > item.attempts or (
-        record.status is DeliveryStatus.DISABLED and record.attempts == item.attempts
-    ):
+        return Folded(replace(state, delivered_offset=max(offset, state.delivered_offset)))
+    stopped = record.status in (DeliveryStatus.DISABLED, DeliveryStatus.REFUSED)
+    if record.attempts > item.attempts or (stopped and record.attempts == item.attempts):
         queue = tuple(_attempted(item, record, offset) if other is item else other for other in lane.queue)
         return Folded(_with_lane(state, record.subscriber, replace(lane, queue=queue)))
     differs = record.attempts != item.attempts or record.status is not item.status
@@ -118,10 +286,6 @@ def fold(state: CaseOutbox, record: DeliveryRecord, offset: int) -> Folded:
 
 def _with_lane(state: CaseOutbox, name: str, lane: Lane) -> CaseOutbox:
     return replace(state, lanes={**state.lanes, name: lane})
-
-
-def _released(state: CaseOutbox, alert_id: str) -> str | None:
-    return None if alert_id in state.queued() else alert_id
 
 
 def _attempted(item: Item, record: DeliveryRecord, offset: int) -> Item:
@@ -162,10 +326,12 @@ def heads(state: CaseOutbox) -> Iterator[tuple[str, Item]]:
             yield name, lane.queue[0]
 
 
-def due_at(item: Item, subscriber: Subscriber) -> int | None:
-    """Return the instant from which a head may be sent, None while its endpoint is gone. Another endpoint may be
-    tried at once.
+def due_at(item: Item, subscriber: Subscriber, registry_version: str | None) -> int | None:
+    """Return the instant from which a head may be sent, None while its endpoint is gone or the guard refuses. Another
+    endpoint, or another registry, may be tried at once.
     """
     if item.status is DeliveryStatus.DISABLED:
         return None if item.endpoint_id == subscriber.endpoint_id else item.enqueued_at
+    if item.status is DeliveryStatus.REFUSED:
+        return None if item.endpoint_id == registry_version else item.enqueued_at
     return item.next_at

@@ -12,7 +12,7 @@ from models.times import format_instant
 def queued_record(case_id: str, subscriber: str, item: Item) -> DeliveryRecord:
     """Return the record of a delivery as it stands in the queue."""
     return DeliveryRecord(
-        delivery_id=delivery_id(subscriber, item.alert_id),
+        delivery_id=delivery_id(subscriber, item.alert_id, item.mark),
         subscriber=subscriber,
         alert_id=item.alert_id,
         case_id=case_id,
@@ -26,6 +26,9 @@ def queued_record(case_id: str, subscriber: str, item: Item) -> DeliveryRecord:
         last_attempt_at=_optional(item.last_attempt_at),
         next_attempt_at=_optional(item.next_at),
         endpoint_id=item.endpoint_id,
+        position=item.position,
+        mark=item.mark,
+        kind=item.kind,
     )
 
 
@@ -34,7 +37,7 @@ def attempt_record(
 ) -> DeliveryRecord:
     """Return the record of one more attempt, with the instant of the next one."""
     attempts = item.attempts + 1
-    ident = delivery_id(subscriber, item.alert_id)
+    ident = delivery_id(subscriber, item.alert_id, item.mark)
     verdict: Verdict = judge(ident, attempts, answer.outcome, now, answer.retry_after, scale)
     first = started_at if item.first_attempt_at is None else item.first_attempt_at
     return queued_record(case_id, subscriber, item).model_copy(
@@ -59,6 +62,18 @@ def disabled_record(case_id: str, subscriber: str, endpoint_id: str, item: Item)
             "outcome": Outcome.GONE,
             "next_attempt_at": None,
             "endpoint_id": endpoint_id,
+        }
+    )
+
+
+def refused_record(case_id: str, subscriber: str, registry_version: str, item: Item) -> DeliveryRecord:
+    """Return the record of a delivery that the conflict guard stopped at the last step."""
+    return queued_record(case_id, subscriber, item).model_copy(
+        update={
+            "status": DeliveryStatus.REFUSED,
+            "outcome": Outcome.CONFLICT,
+            "next_attempt_at": None,
+            "endpoint_id": registry_version,
         }
     )
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from models.strict_yaml import ConfigFileError, Document
 from models.times import datetime_of
-from models.units import ALWAYS_BEFORE, NEVER_AFTER, SUPERVISING_KINDS, Duty, Unit, name_key
+from models.units import ALWAYS_BEFORE, SUPERVISING_KINDS, Duty, Unit, name_key
 
 DEPTH_MAX = 32
-"""Units above one unit. Real trees have six or so; the bound keeps each check fast on whatever is written."""
+"""Units above one unit. Real trees have six or so; with the bound, whoever goes up the tree comes to an end."""
 
 _REFERENCES = ("parent", "supervised_by", "successor")
 
@@ -163,34 +163,38 @@ def _check_supervisors(draft: _Draft) -> None:
         if any(one.kind not in SUPERVISING_KINDS for one in supervisors):
             kinds = ", ".join(sorted(SUPERVISING_KINDS))
             raise draft.error(index, "supervised_by", f"{unit.supervised_by} is none of: {kinds}")
-        for at in sorted(draft.instants(unit, _ever_above(draft, unit.supervised_by))):
+        for at in sorted(draft.instants(unit, _bearing_on(draft, unit.id))):
             supervisor = draft.at(unit.supervised_by, at)
             if supervisor is not None and any(one.id == unit.id for one in draft.up(supervisor, at)):
                 problem = f"{supervisor.id} is {unit.id} itself or beneath it: in-house staff supervise nobody"
                 raise draft.error(index, "supervised_by", problem)
             if _goes_round(draft, unit, at):
-                raise draft.error(index, "supervised_by", f"a circle: {unit.id} would supervise its own supervisor")
+                raise draft.error(
+                    index, "supervised_by", f"a circle: going on from supervisor to supervisor never ends"
+                )
 
 
 def _goes_round(draft: _Draft, unit: Unit, at: int) -> bool:
+    """Whether going from supervisor to supervisor never ends. The circle need not hold the unit itself: it may have been led into one."""
     seen: set[str] = set()
-    one: Unit | None = draft.supervisor(unit, at)
-    while one is not None and one.id not in seen:
-        if one.id == unit.id:
+    one = draft.supervisor(unit, at)
+    while one is not None:
+        if one.id in seen:
             return True
         seen.add(one.id)
         one = draft.supervisor(one, at)
     return False
 
 
-def _ever_above(draft: _Draft, unit_id: str) -> set[str]:
+def _bearing_on(draft: _Draft, unit_id: str) -> set[str]:
+    """The ids that can change who supervises whom, seen from one unit: everything above it, and above its supervisors."""
     found = {unit_id}
     waiting = [unit_id]
     while waiting:
         for unit in draft.by_id.get(waiting.pop(), ()):
-            if unit.parent is not None and unit.parent not in found:
-                found.add(unit.parent)
-                waiting.append(unit.parent)
+            above = {one for one in (unit.parent, unit.supervised_by) if one is not None} - found
+            found |= above
+            waiting.extend(above)
     return found
 
 
@@ -200,6 +204,3 @@ def _overlap(one: Unit, other: Unit) -> bool:
 
 def _positions(units: tuple[Unit, ...]) -> dict[int, int]:
     return {id(unit): index for index, unit in enumerate(units)}
-
-
-assert ALWAYS_BEFORE < NEVER_AFTER

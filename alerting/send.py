@@ -13,9 +13,11 @@ from dataclasses import dataclass
 import httpx
 
 from alerting.addresses import RefusedEndpointError, ResolutionFailedError
+from alerting.formats import judge_answer
 from alerting.retry import parse_retry_after
 from alerting.webhook import Call
 from models.delivery import Outcome
+from models.subscriber import Subscriber
 
 RESPONSE_BYTES_MAX = 16 * 1024
 
@@ -49,36 +51,39 @@ def outcome_of_status(status: int) -> Outcome:
     return Outcome.UNEXPECTED_STATUS
 
 
-async def send(http: httpx.AsyncClient, url: str, call: Call, timeout_seconds: float, clock: Clock) -> Answer:
-    """POST once and return what came of it, within `timeout_seconds` in all. Raises nothing but cancellation."""
+async def send(http: httpx.AsyncClient, call: Call, subscriber: Subscriber, clock: Clock) -> Answer:
+    """POST once and return what came of it, within the subscriber's time in all. Raises nothing but cancellation."""
     answer: Answer | None = None
     try:
         # httpx bounds each read, not the whole: an answer of a byte a second would never end.
         async with (
-            asyncio.timeout(timeout_seconds),
-            http.stream("POST", url, content=call.body, headers=call.headers) as response,
+            asyncio.timeout(subscriber.timeout_seconds),
+            http.stream("POST", call.url, content=call.body, headers=call.headers) as response,
         ):
             status = response.status_code
             retry_after = parse_retry_after(response.headers.get("retry-after"), clock())
             answer = Answer(outcome_of_status(status), status, retry_after)
-            fits = await _drain(response)
-        if not fits and answer.outcome is Outcome.ACCEPTED:
+            body = await _drain(response)
+        if answer.outcome is not Outcome.ACCEPTED:
+            return answer
+        if body is None:
             return Answer(Outcome.RESPONSE_TOO_LARGE, status)
-        return answer
+        said = judge_answer(subscriber.format, status, body)  # a chat robot refuses with 200
+        return answer if said is None else Answer(said, status, retry_after)
     except Exception as error:
         if answer is not None and answer.outcome is not Outcome.ACCEPTED:
             return answer  # a refusal stays one, however its body ends
         return Answer(outcome_of_error(error), answer.http_status if answer else None)
 
 
-async def _drain(response: httpx.Response) -> bool:
-    """Read the raw answer, never unpacked, and return whether it stayed within the limit."""
-    size = 0
+async def _drain(response: httpx.Response) -> bytes | None:
+    """Return the raw answer, never unpacked, None where it is over the limit."""
+    body = bytearray()
     async for chunk in response.aiter_raw():
-        size += len(chunk)
-        if size > RESPONSE_BYTES_MAX:
-            return False
-    return True
+        body += chunk
+        if len(body) > RESPONSE_BYTES_MAX:
+            return None
+    return bytes(body)
 
 
 def outcome_of_error(error: BaseException) -> Outcome:

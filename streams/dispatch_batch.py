@@ -1,27 +1,31 @@
-"""One batch of the dispatch agent: records in; new values, bodies, deliveries records and quarantine records out. No
-I/O but `get`.
+"""One batch of the dispatch agent: records in; new values, bodies, records of deliveries, decisions and quarantine out.
+No I/O but `get`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import orjson
 from pydantic import ValidationError
 
-from alerting.outbox import fold, heads, offer
+from alerting.directory import Directory
+from alerting.outbox import fold, heads, offer, say_again, wake
 from alerting.outbox_state import CaseOutbox, Item, decode, encode
 from alerting.record import queued_record
 from models.alert import Alert
-from models.delivery import DeliveryRecord
+from models.decision import DecisionRecord
+from models.delivery import DeliveryKind, DeliveryRecord
 from models.quarantine import QuarantineRecord, RejectionReason
-from models.subscriber import Subscriber
+from models.redelivery import RedeliveryKind, RedeliveryRequest
 from models.times import format_instant
+from streams.dispatch_decisions import Decided
 
 SOURCE_TS_HEADER = "source-ts"
-_CASE, _BODY = b"c\0", b"b\0"
+_CASE, _BODY, _POSITION = b"c\0", b"b\0", b"p\0"
 
 
 class Reader(Protocol):
@@ -45,6 +49,11 @@ def case_of(key: bytes) -> str | None:
     return key[len(_CASE) :].decode() if key.startswith(_CASE) else None
 
 
+def position_key(subscriber: str) -> bytes:
+    """Return the table's key of a subscriber's last position in this partition."""
+    return _POSITION + subscriber.encode()
+
+
 @dataclass(slots=True)
 class Batch:
     """What a batch of one partition comes to. Values change here, not in the table, until everything before them is
@@ -53,13 +62,15 @@ class Batch:
 
     partition: int
     table: Reader
-    subscribers: Sequence[Subscriber]
+    directory: Directory
     now: int
     states: dict[str, CaseOutbox] = field(default_factory=dict)
     before: dict[str, CaseOutbox] = field(default_factory=dict)
     bodies: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    released: set[tuple[str, str]] = field(default_factory=set)
+    """Come in this batch, by case and alert."""
+    positions: dict[str, int] = field(default_factory=dict)
     deliveries: list[DeliveryRecord] = field(default_factory=list)
+    decided: list[DecisionRecord] = field(default_factory=list)
     quarantine: list[QuarantineRecord] = field(default_factory=list)
     decisions: list[tuple[str, str]] = field(default_factory=list)
     """(subscriber, reason)."""
@@ -71,14 +82,18 @@ class Batch:
         except ValidationError as error:
             self._refuse(record, error)
             return
+        self._offer(alert, record.value, "alert", source_ts_ms(record))
+
+    def _offer(
+        self, alert: Alert, body: bytes, occasion: str, source_ts: int | None = None, only: str | None = None
+    ) -> None:
         state = self._state(alert.case_id)
-        offered = offer(state, alert, self.subscribers, self.now, source_ts_ms(record))
+        offered = offer(state, alert, self.directory, self.now, self._number, source_ts, only)
         self.states[alert.case_id] = offered.state
+        self.bodies[alert.case_id, alert.alert_id] = body
         self.decisions += [(decision.subscriber, decision.reason) for decision in offered.decisions]
         self.deliveries += [queued_record(alert.case_id, name, item) for name, item in offered.queued]
-        if offered.queued:
-            self.bodies[alert.case_id, alert.alert_id] = record.value
-            self.released.discard((alert.case_id, alert.alert_id))
+        self.decided += Decided(self.directory, self.now).offered(alert, offered, occasion)
 
     def take_outcome(self, record: Any) -> None:
         """Take a record of hw.deliveries."""
@@ -91,21 +106,66 @@ class Batch:
         self.states[outcome.case_id] = folded.state
         if folded.correction is not None:
             self.deliveries.append(folded.correction)
-        if folded.released is not None:
-            self.bodies.pop((outcome.case_id, folded.released), None)
-            self.released.add((outcome.case_id, folded.released))
+
+    def take_request(self, record: Any) -> None:
+        """Take a record of hw.redeliveries."""
+        try:
+            request = RedeliveryRequest.model_validate_json(record.value or b"")
+        except ValidationError as error:
+            self._refuse(record, error)
+            return
+        alert = request.alert
+        body = orjson.dumps(alert.model_dump(mode="json"))
+        if request.kind is RedeliveryKind.REROUTE:
+            self._offer(alert, body, "reroute", only=request.subscriber)
+            return
+        kind = DeliveryKind.DRILL if request.kind is RedeliveryKind.DRILL else DeliveryKind.REPLAY
+        for name in self._asked_for(request):
+            state, item = say_again(
+                self._state(alert.case_id), alert, name, kind, f"{kind}-{request.request_id}", self.now, self._number
+            )
+            self.states[alert.case_id] = state
+            self.bodies[alert.case_id, alert.alert_id] = body
+            if item is not None:
+                self.deliveries.append(queued_record(alert.case_id, name, item))
+                self.decisions.append((name, kind.value))
+
+    def _asked_for(self, request: RedeliveryRequest) -> list[str]:
+        """Return whom a replay or a drill is for: of a replay, only those who were sent the alert."""
+        names = [request.subscriber] if request.subscriber is not None else list(self.directory.by_name)
+        known = [name for name in names if name in self.directory.by_name]
+        if request.kind is RedeliveryKind.DRILL:
+            return known
+        lanes = self._state(request.alert.case_id).lanes
+        return [name for name in known if name in lanes and request.alert.alert_id in lanes[name].seen]
+
+    def wake(self, case_id: str) -> None:
+        """Judge again what is held of a case, and say again what is due to be."""
+        woken = wake(
+            self._state(case_id), lambda alert_id: self._alert(case_id, alert_id), self.directory, self.now, self._number
+        )
+        self.states[case_id] = woken.state
+        self.deliveries += [queued_record(case_id, name, item) for name, item in woken.queued]
+        self.decided += Decided(self.directory, self.now).woken(case_id, woken)
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Yield keys and new values for the table, None to delete: bodies before the values that need them, deletes
-        last.
+        """Yield keys and new values for the table, None to delete: positions and bodies before the values that need
+        them, deletes last.
         """
-        for (case_id, alert_id), body in self.bodies.items():
-            yield body_key(case_id, alert_id), body
+        for name, position in self.positions.items():
+            yield position_key(name), str(position).encode()
+        gone: list[bytes] = []
+        for case_id, state in self.states.items():
+            before, after = (one.needed(self.directory.repeating) for one in (self.before[case_id], state))
+            for alert_id in after:
+                if (case_id, alert_id) in self.bodies:
+                    yield body_key(case_id, alert_id), self.bodies[case_id, alert_id]
+            gone += [body_key(case_id, alert_id) for alert_id in before - after]
         for case_id, state in self.states.items():
             if state.lanes and state != self.before[case_id]:
                 yield case_key(case_id), encode(state)
-        for case_id, alert_id in self.released:
-            yield body_key(case_id, alert_id), None
+        for key in gone:
+            yield key, None
 
     def heads(self) -> Iterator[tuple[str, str, Item | None]]:
         """Yield (subscriber, case, head) of every lane of the cases this batch touched."""
@@ -114,12 +174,13 @@ class Batch:
             for name in state.lanes:
                 yield name, case_id, firsts.get(name)
 
-    def backlog_changes(self) -> Iterator[tuple[str, int]]:
-        """Yield (subscriber, by how many its undelivered ones changed)."""
+    def backlog_changes(self) -> Iterator[tuple[str, int, int]]:
+        """Yield (subscriber, by how many its undelivered ones changed, by how many its held ones)."""
         for case_id, state in self.states.items():
             for name, lane in state.lanes.items():
                 earlier = self.before[case_id].lanes.get(name)
-                yield name, len(lane.queue) - (len(earlier.queue) if earlier else 0)
+                queued, held = (len(earlier.queue), len(earlier.held)) if earlier else (0, 0)
+                yield name, len(lane.queue) - queued, len(lane.held) - held
 
     def _state(self, case_id: str) -> CaseOutbox:
         if case_id not in self.states:
@@ -127,6 +188,16 @@ class Batch:
             state = CaseOutbox(case_id) if stored is None else decode(stored)
             self.states[case_id] = self.before[case_id] = state
         return self.states[case_id]
+
+    def _alert(self, case_id: str, alert_id: str) -> Alert | None:
+        body = self.bodies.get((case_id, alert_id)) or self.table.get(self.partition, body_key(case_id, alert_id))
+        return None if body is None else Alert.model_validate_json(body)
+
+    def _number(self, subscriber: str) -> int:
+        if subscriber not in self.positions:
+            self.positions[subscriber] = int(self.table.get(self.partition, position_key(subscriber)) or 0)
+        self.positions[subscriber] += 1
+        return self.positions[subscriber]
 
     def _refuse(self, record: Any, error: ValidationError) -> None:
         first = error.errors(include_url=False, include_input=False)[0]

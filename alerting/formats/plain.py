@@ -14,13 +14,14 @@ _DOTS = {0xFF0E: "·", 0xFF61: "·", 0x2024: "·"}
 _TABLE = _FULL_WIDTH | _DOTS
 _HOST_DOT = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2})")
 _ADDRESS = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])", re.ASCII)
+_SLASHES = "\uff0f\uff0f"
 _ELLIPSIS = "…"
 
 
 def plain(text: str) -> str:
     """Return the text on one line, with nothing in it that a chat client would act on."""
     kept = "".join(_one(character) for character in text)
-    told = " ".join(kept.split()).translate(_TABLE).replace("://", "://")
+    told = " ".join(kept.split()).translate(_TABLE).replace("//", _SLASHES)
     told = _HOST_DOT.sub("·", told)
     return _ADDRESS.sub(lambda match: match.group().replace(".", "·"), told)
 

@@ -182,7 +182,7 @@ def create_app() -> FastAPI:
 
     @app.post("/alerts")
     async def alerts(request: Request) -> Response:
-        body, declared = b"", int(request.headers.get("content-length", "0"))
+        body, declared = bytearray(), int(request.headers.get("content-length", "0"))
         if declared <= BODY_BYTES_MAX:
             async for chunk in request.stream():
                 body += chunk
@@ -190,7 +190,7 @@ def create_app() -> FastAPI:
                     break
         if max(declared, len(body)) > BODY_BYTES_MAX:
             return Response(status_code=413)
-        if not is_verified(webhooks, request.headers, body):
+        if not is_verified(webhooks, request.headers, bytes(body)):
             return Response(status_code=401)
         try:
             row = row_of(request.headers["webhook-id"], json.loads(body), pulled=False)

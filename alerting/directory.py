@@ -1,0 +1,73 @@
+"""The directory: everything that decides who is told what, as of one reading of the files.
+
+A directory is taken or refused as a whole. Dispatch replaces one by the next between two batches; nothing in one ever
+changes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from alerting.registration import load_subscribers
+from alerting.registry import Registry, load_registry
+from alerting.routing import RoutingTree, load_tree
+from alerting.silences import load_silences
+from alerting.suppression_policy import SuppressionPolicy, load_policy
+from models.silence import Silence
+from models.subscriber import Subscriber
+
+
+@dataclass(frozen=True)
+class DeliveryFiles:
+    """Where it all is written. None: the default that comes with the service; of the registry: there is none."""
+
+    subscribers: Path
+    units: Path | None = None
+    routing: Path | None = None
+    suppression: Path | None = None
+    silences: Path | None = None
+
+    def paths(self) -> tuple[Path, ...]:
+        """Return the files that are set."""
+        found = (self.subscribers, self.units, self.routing, self.suppression, self.silences)
+        return tuple(path for path in found if path is not None)
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Registry, routing tree, subscribers, suppression and silences."""
+
+    registry: Registry
+    tree: RoutingTree
+    subscribers: tuple[Subscriber, ...]
+    policy: SuppressionPolicy
+    silences: tuple[Silence, ...] = ()
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Subscriber]:
+        """Return the subscribers by name."""
+        return {subscriber.name: subscriber for subscriber in self.subscribers}
+
+    @cached_property
+    def repeating(self) -> frozenset[str]:
+        """Return the names of those who are reminded of what is still in force."""
+        return frozenset(one.name for one in self.subscribers if one.repeat_hours is not None)
+
+
+def load_directory(files: DeliveryFiles, environ: Mapping[str, str] | None = None) -> Directory:
+    """Return what the files say. Raises ConfigFileError (file:line), and MissingRegistryError where no registry is set."""
+    if files.units is None:
+        raise MissingRegistryError("setting units_file: no unit registry is set, and without one nobody may be told")
+    registry = load_registry(files.units)
+    return Directory(
+        registry=registry,
+        tree=load_tree(files.routing, registry),
+        subscribers=load_subscribers(files.subscribers, environ),
+        policy=load_policy(files.suppression),
+        silences=() if files.silences is None else load_silences(files.silences),
+    )
+
+
+class MissingRegistryError(ValueError):
+    """No unit registry: whatever is to be sent is held."""

@@ -1,0 +1,213 @@
+"""Receives hotline-watch's warnings with Flask: verifies, stores, files each case in order, pulls what is missing.
+
+    pip install flask standardwebhooks
+    WEBHOOK_SECRETS=whsec_… PORT=8080 python flask_receiver.py     or: gunicorn --threads 8 'flask_receiver:create_app()'
+
+From the environment: WEBHOOK_SECRETS (comma separated: two while a secret is replaced), STORE (an SQLite file), HOST, PORT;
+PULL_URL, PULL_TOKEN and PULL_SECONDS (how often it pulls anyway); SKIP_GAPS=1 (after the first pull, wait no more for
+what nobody has). Put a proxy with TLS before it that passes on POST /alerts alone; GET /filed is for trying out.
+"""
+
+import http.client
+import json
+import logging
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from flask import Flask, Response, request
+from standardwebhooks import Webhook, WebhookVerificationError
+from werkzeug.serving import make_server
+
+BODY_BYTES_MAX = 1024 * 1024
+PAGE_BYTES_MAX = 64 * 1024 * 1024
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS deliveries (
+    delivery_id TEXT PRIMARY KEY, case_id TEXT NOT NULL, delivery_sequence INTEGER NOT NULL, drill INTEGER NOT NULL,
+    whole INTEGER NOT NULL, alert TEXT NOT NULL, filed INTEGER UNIQUE);
+CREATE INDEX IF NOT EXISTS by_case ON deliveries (case_id, delivery_sequence);
+CREATE TABLE IF NOT EXISTS pulled (one INTEGER PRIMARY KEY CHECK (one = 1), cursor TEXT NOT NULL);
+PRAGMA synchronous = FULL;
+"""
+
+
+def webhooks_of(secrets: str) -> list[Webhook]:
+    """Return a verifier for each of the comma separated secrets. Ends the program where one is none."""
+    texts = [text.strip() for text in secrets.split(",") if text.strip()]
+    try:
+        if texts and all(text.startswith("whsec_") and len(text) >= 38 for text in texts):  # 24 bytes as base64
+            return [Webhook(text) for text in texts]
+    except ValueError:
+        pass
+    sys.exit("WEBHOOK_SECRETS: give whsec_…, several separated by commas")
+
+
+def is_verified(webhooks: Sequence[Webhook], headers: Mapping[str, str], body: bytes) -> bool:
+    """Return whether one of the secrets signed this very body within the last five minutes."""
+    given = {name: headers.get(name, "") for name in ("webhook-id", "webhook-timestamp", "webhook-signature")}
+    known = [one for one in given["webhook-signature"].split() if one.startswith("v1,")]  # other versions are not ours
+    given["webhook-signature"] = " ".join(known)
+    for webhook in webhooks:
+        try:
+            webhook.verify(body, given, json_parse=False)
+            return True
+        except (WebhookVerificationError, ValueError):
+            continue
+    return False
+
+
+def row_of(delivery_id: Any, alert: Any, pulled: bool) -> tuple[Any, ...]:
+    """Return a delivery as its row. Raises ValueError where it is none."""
+    if not isinstance(delivery_id, str) or not isinstance(alert, dict):
+        raise ValueError("not a delivery")
+    case_id, number = alert.get("case_id"), alert.get("delivery_sequence")
+    if not isinstance(case_id, str) or type(number) is not int or not 1 <= number < 2**53:
+        raise ValueError("not a delivery")
+    drill = alert.get("drill") is True or alert.get("kind") == "drill"
+    whole = pulled or "fetch" not in alert or not os.environ.get("PULL_URL")  # a thin call waits for its contents
+    return delivery_id, case_id, number, drill, whole, json.dumps(alert, ensure_ascii=False)
+
+
+class Store:
+    """The deliveries, each once, in SQLite; `filed` numbers them as they were filed and is NULL while they wait."""
+
+    def __init__(self, path: str) -> None:
+        self._lock, self._db = threading.Lock(), sqlite3.connect(path, check_same_thread=False)
+        self._db.executescript(SCHEMA)
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock, self._db:
+            return self._db.execute(sql, values).fetchall()
+
+    def take(self, rows: Sequence[tuple[Any, ...]], cursor: str | None = None) -> None:
+        """Keep what is new and the cursor after it, all or nothing; it is on the disk when this returns."""
+        with self._lock, self._db:
+            self._db.executemany(
+                "INSERT INTO deliveries (delivery_id, case_id, delivery_sequence, drill, whole, alert)"
+                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (delivery_id) DO UPDATE"
+                " SET whole = 1, alert = excluded.alert WHERE excluded.whole AND NOT deliveries.whole",
+                rows,
+            )
+            if cursor is not None:
+                self._db.execute("INSERT OR REPLACE INTO pulled VALUES (1, ?)", (cursor,))
+
+    def cursor(self) -> str:
+        """Return where the last pull ended, empty before the first."""
+        return next((row[0] for row in self._rows("SELECT cursor FROM pulled")), "")
+
+    def waiting(self) -> set[str]:
+        """Return the ids of what is not filed yet."""
+        return {row[0] for row in self._rows("SELECT delivery_id FROM deliveries WHERE filed IS NULL")}
+
+    def filed(self) -> list[dict[str, Any]]:
+        """Return what was filed, in that order."""
+        names = "case_id, delivery_sequence, delivery_id"
+        rows = self._rows(f"SELECT {names} FROM deliveries WHERE filed AND NOT drill ORDER BY filed")  # noqa: S608
+        return [dict(zip(names.split(", "), row, strict=True)) for row in rows]
+
+    def file_ready(self, over_gaps: bool = False) -> None:
+        """File what is next in its case."""
+        order = "SELECT delivery_id, case_id, delivery_sequence, drill, whole FROM deliveries WHERE filed IS NULL"
+        for delivery_id, case_id, number, drill, whole in self._rows(f"{order} ORDER BY case_id, delivery_sequence"):
+            of_case = "SELECT coalesce(max(delivery_sequence), 0) FROM deliveries WHERE case_id = ? AND filed"
+            if not over_gaps and not (whole and number <= self._rows(of_case, case_id)[0][0] + 1):
+                continue
+            if drill:
+                sys.stdout.write(f"drill received: {delivery_id!r}\n")
+                sys.stdout.flush()
+            # Here, unless it is a drill, your own work with the alert begins. After a crash it is done again, so let
+            # it know a delivery_id that it has seen. In force is, of each case_id and rule.id, the version with the
+            # greatest sequence, unless its status is retracted.
+            filed = "UPDATE deliveries SET filed = (SELECT coalesce(max(filed), 0) + 1 FROM deliveries)"
+            self._rows(f"{filed} WHERE delivery_id = ?", delivery_id)
+
+
+def pull(store: Store) -> None:
+    """Fetch page after page from where the last pull ended. Raises whatever goes wrong."""
+    url = urlsplit(os.environ.get("PULL_URL", ""))
+    connect = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    more = bool(url.netloc)
+    while more:
+        cursor, connection = store.cursor(), connect(url.netloc, timeout=30)
+        try:
+            headers = {"Authorization": f"Bearer {os.environ.get('PULL_TOKEN', '')}"}
+            connection.request("GET", f"{url.path}?{urlencode({'after': cursor, 'limit': 100})}", headers=headers)
+            answer = connection.getresponse()
+            text = answer.read(PAGE_BYTES_MAX + 1)
+        finally:
+            connection.close()
+        if answer.status != 200 or len(text) > PAGE_BYTES_MAX:
+            raise OSError(f"status {answer.status}, {len(text)} bytes")
+        page = json.loads(text)
+        rows = [row_of(one["delivery_id"], {**one.pop("alert"), **one}, pulled=True) for one in page["alerts"]]
+        store.take(rows, page["next"])
+        store.file_ready()
+        more = page["more"] and page["next"] != cursor
+
+
+def work(store: Store, wake: threading.Event) -> None:
+    """File what comes; pull at the start, when something new has to wait, and every PULL_SECONDS. Never returns."""
+    known: set[str] = set()
+    pull_at, skip = time.monotonic(), os.environ.get("SKIP_GAPS") == "1"
+    while True:
+        wake.clear()
+        try:
+            store.file_ready()
+            waiting = store.waiting()
+            if waiting - known or time.monotonic() >= pull_at:
+                known, pull_at = waiting, time.monotonic() + float(os.environ.get("PULL_SECONDS", "60"))
+                pull(store)
+                store.file_ready(over_gaps=skip)
+                skip = False
+                if left := store.waiting():
+                    sys.stderr.write(f"{len(left)} wait for an earlier one of their case\n")
+        except Exception as error:
+            sys.stderr.write(f"to be tried again: {type(error).__name__}: {error}\n")
+        wake.wait(max(pull_at - time.monotonic(), 0.1))
+
+
+def create_app() -> Flask:
+    """Return the receiver, its store open and its worker running."""
+    os.umask(0o077)  # the store is nobody else's to read
+    webhooks, wake = webhooks_of(os.environ.get("WEBHOOK_SECRETS", "")), threading.Event()
+    store = Store(os.environ.get("STORE", "warnings.db"))
+    threading.Thread(target=work, args=(store, wake), daemon=True).start()
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX  # beyond it Flask answers 413
+
+    @app.post("/alerts")
+    def alerts() -> Response:
+        body = request.get_data()
+        if not is_verified(webhooks, request.headers, body):
+            return Response(status=401)
+        try:
+            store.take([row_of(request.headers["webhook-id"], json.loads(body), pulled=False)])
+        except (ValueError, RecursionError):
+            return Response(status=400)
+        wake.set()
+        return Response(status=204)
+
+    @app.get("/filed")
+    def filed() -> list[dict[str, Any]]:
+        return store.filed()
+
+    return app
+
+
+def main() -> None:
+    """Serve on HOST and PORT."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    app, port = create_app(), int(os.environ.get("PORT", "8080"))
+    server = make_server(os.environ.get("HOST", "127.0.0.1"), port, app, threaded=True)
+    sys.stdout.write(f"listening on {server.port}\n")
+    sys.stdout.flush()
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
