@@ -143,9 +143,10 @@ class _Entry:
             return None
         cert_file, key_file = (str(self.path.parent / name) for name in (named.cert_file, named.key_file))
         try:
-            ssl.create_default_context().load_cert_chain(cert_file, key_file)
+            # Without a password OpenSSL would ask the terminal for the one of an encrypted key, and wait.
+            ssl.create_default_context().load_cert_chain(cert_file, key_file, password="")
         except (OSError, ssl.SSLError):
-            problem = "cannot be read as a PEM certificate and its key"
+            problem = "cannot be read as a PEM certificate and its key (one without a passphrase)"
             raise self._error("client_certificate", f"client_certificate: {problem}") from None
         return cert_file, key_file
 

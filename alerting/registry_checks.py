@@ -4,6 +4,7 @@ Each check looks through the file in its order and points to the line of the fir
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from models.strict_yaml import ConfigFileError, Document
 from models.times import datetime_of
@@ -70,7 +71,7 @@ class _Draft:
 def _check_ids(draft: _Draft) -> None:
     positions = _positions(draft.units)
     for versions in draft.by_id.values():
-        for before, after in zip(versions, versions[1:], strict=False):
+        for before, after in pairwise(versions):
             if after.since < before.until:
                 index = max(positions[id(before)], positions[id(after)])
                 problem = "stands twice at one time; give each entry its valid_from and valid_to"
@@ -169,9 +170,7 @@ def _check_supervisors(draft: _Draft) -> None:
                 problem = f"{supervisor.id} is {unit.id} itself or beneath it: in-house staff supervise nobody"
                 raise draft.error(index, "supervised_by", problem)
             if _goes_round(draft, unit, at):
-                raise draft.error(
-                    index, "supervised_by", f"a circle: going on from supervisor to supervisor never ends"
-                )
+                raise draft.error(index, "supervised_by", "a circle: going on from supervisor to supervisor never ends")
 
 
 def _goes_round(draft: _Draft, unit: Unit, at: int) -> bool:

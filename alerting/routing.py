@@ -1,7 +1,7 @@
 """Routing: which units get a warning, and why, told in Chinese so that whoever asks "why not us?" has the answer.
 
-The tree is data (`defaults/routing.yaml`, or a file of the operator's); docs/routing.md describes it. A warning is never routed by likeness of
-names, and never to nobody in silence: what cannot be routed goes to the human pool, with the reason.
+The tree is data (`defaults/routing.yaml`, or a file of the operator's); docs/routing.md describes it. A warning is never
+routed by likeness of names, and never to nobody in silence: what cannot be routed goes to the human pool, with the reason.
 """
 
 from collections.abc import Iterator, Sequence
@@ -90,7 +90,8 @@ class RoutingTree:
         why = [f"分支“{node.title}”({node.id}):{_because(path, subject)}。"]
         recipients: dict[str, Recipient] = {}
         copies = self.file.copies if node.copies is None else node.copies
-        for role, selectors in (("to", node.to or ()), ("copy", copies)):
+        asked: tuple[tuple[Role, Sequence[Selector]], ...] = (("to", node.to or ()), ("copy", copies))
+        for role, selectors in asked:
             for recipient, sentence in _found(finder, role, selectors):
                 why.append(sentence)
                 if recipient is not None:

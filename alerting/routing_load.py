@@ -1,7 +1,7 @@
 """Reading a routing file: the tree is taken or refused as a whole, and its cases are run.
 
-Refused, with file:line: what the strict reader refuses, ids that stand twice, a branch that an earlier sibling always takes first, a unit that
-the registry does not have, a case that fails, a branch that no case reaches.
+Refused, with file:line: what the strict reader refuses, ids that stand twice, a branch that an earlier sibling always
+takes first, a unit that the registry does not have, a case that fails, a branch that no case reaches.
 """
 
 import hashlib

@@ -9,25 +9,26 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from alerting.addresses import Resolver
-from alerting.outbox import heads
-from alerting.outbox_state import decode
-from alerting.registration import load_subscribers
+from alerting.directory import DeliveryFiles, Directory
+from alerting.outbox import heads, wake_at
+from alerting.outbox_state import Item, decode
 from alerting.send import Clock
 from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord
-from models.subscriber import Subscriber
 from streams.bulk import Record, send_many
+from streams.directories import DirectorySource
 from streams.dispatch_batch import Batch, body_key, case_key, case_of
 from streams.dispatch_lanes import Lanes
 from streams.dispatch_sender import Sender, Shell
+from streams.failpoints import Failpoint, reached
 from streams.faust_app import die, make_app, producer_of, run_worker
 from streams.metrics_dispatch import DispatchMetrics
 from streams.tables import BulkTable
@@ -39,6 +40,8 @@ TABLE = "dispatch"
 TYPE_ID, SCHEMA = 3, 1
 BATCH_RECORDS_MAX = 500
 DRAIN_SECONDS = 15.0
+LOOK_SECONDS = 1.0
+"""How often the files are looked at, and what is held."""
 
 
 def wall_clock() -> int:
@@ -59,6 +62,8 @@ class DispatchProgress:
     attempts_running: int
     pending: dict[str, int]
     """Undelivered, by subscriber, on this worker."""
+    held_because: str | None = None
+    """Why nothing is sent at all, None where it is."""
 
 
 class Dispatch:
@@ -68,30 +73,33 @@ class Dispatch:
         self,
         app: Any,
         topics: TopicSet,
-        subscribers: Iterable[Subscriber],
+        directories: DirectorySource,
         *,
         retry_scale: float = 1.0,
         registry: CollectorRegistry = REGISTRY,
         clock: Clock = wall_clock,
         resolve: Resolver | None = None,
     ) -> None:
-        self.app, self.topics, self.subscribers = app, topics, tuple(subscribers)
-        self.metrics = DispatchMetrics((subscriber.name for subscriber in self.subscribers), registry)
+        self.app, self.topics, self.directories = app, topics, directories
+        self.metrics = DispatchMetrics((subscriber.name for subscriber in directories.subscribers), registry)
         self.table = app.tables.add(
             BulkTable(app, name=TABLE, partitions=topics.partitions, type_id=TYPE_ID, schema=SCHEMA, die=die)
         )
         self._clock, self._resolve = clock, resolve
-        self._shell = Shell(clock, retry_scale, self._is_head, self._body, self._write, die, self.metrics)
+        self._shell = Shell(clock, retry_scale, self._sending, self._queue, self._body, self._write, die, self.metrics)
         self._senders: dict[str, Sender] = {}
         self._backlog: dict[int, Counter[str]] = {}
+        self._held: dict[int, Counter[str]] = {}
+        self._wakes: dict[int, dict[str, int]] = {}
         self._batches = 0
         self._last_batch_at: int | None = None
+        self._released = asyncio.Event()
         self.table.on_recovered(self._build)
         self.table.on_revoked(self._drop)
 
     def progress(self) -> DispatchProgress:
         """Return how the worker gets on."""
-        pending: Counter[str] = Counter({subscriber.name: 0 for subscriber in self.subscribers})
+        pending: Counter[str] = Counter({subscriber.name: 0 for subscriber in self.directories.subscribers})
         for backlog in self._backlog.values():
             pending.update(backlog)
         return DispatchProgress(
@@ -100,81 +108,175 @@ class Dispatch:
             last_batch_at=self._last_batch_at,
             attempts_running=sum(sender.running for sender in self._senders.values()),
             pending=dict(pending),
+            held_because=self.directories.problem,
         )
 
     async def handle(self, partition: int, records: list[Any]) -> None:
-        """Take one batch of hw.alerts or hw.deliveries; return when all it comes to is durable."""
-        batch = Batch(partition, self.table, self.subscribers, self._clock())
+        """Take one batch; return when all it comes to is durable. With no directory it waits: nothing is decided
+        without one, and nothing acknowledged.
+        """
+        directory = await self._directory()
+        batch = Batch(partition, self.table, directory, self._clock())
+        takers = {
+            self.topics.alerts: batch.take_alert,
+            self.topics.deliveries: batch.take_outcome,
+            self.topics.redeliveries: batch.take_request,
+        }
         for record in records:
-            if record.topic == self.topics.alerts:
-                batch.take_alert(record)
-            else:
-                batch.take_outcome(record)
+            takers[record.topic](record)
+        for case_id in self._due_cases(partition, batch.now):
+            batch.wake(case_id)
+        reached(Failpoint.BEFORE_STATE)
         for key, value in batch.changes():
             if value is None:
                 self.table.delete(partition, key)
             else:
                 self.table.put(partition, key, value)
-        records = [Record(record.key, record.model_dump_json().encode()) for record in batch.deliveries]
-        refused = [Record(None, record.model_dump_json().encode()) for record in batch.quarantine]
+        await self._make_durable(partition, batch)
+        reached(Failpoint.AFTER_STATE)
+        self._publish(partition, batch, directory)
+        reached(Failpoint.BEFORE_ACK)
+
+    async def _make_durable(self, partition: int, batch: Batch) -> None:
         producer = producer_of(self.app)
         await asyncio.gather(
             self.table.flush(partition, producer),
-            send_many(producer, self.topics.deliveries, partition, records),
-            send_many(producer, self.topics.quarantine, partition, refused),
+            *(
+                send_many(
+                    producer, topic, partition, [Record(key, value.model_dump_json().encode()) for key, value in out]
+                )
+                for topic, out in (
+                    (self.topics.deliveries, [(one.key, one) for one in batch.deliveries]),
+                    (self.topics.decisions, [(one.case_id.encode(), one) for one in batch.decided]),
+                    (self.topics.quarantine, [(None, one) for one in batch.quarantine]),
+                )
+            ),
         )
-        self._publish(partition, batch)
 
-    def _publish(self, partition: int, batch: Batch) -> None:
+    async def _directory(self) -> Directory:
+        while (directory := self.directories.current) is None:
+            self._released.clear()
+            await self._released.wait()
+        return directory
+
+    def directory_changed(self) -> None:
+        """Go on with what the files say now: other senders, and everything held is judged again."""
+        directory = self.directories.current
+        self.metrics.held_because(self.directories.problem)
+        if directory is None:
+            return
+        self._reconfigure(directory)
+        for cases in self._wakes.values():
+            cases.update(dict.fromkeys(cases, 0))
+        self._released.set()
+
+    def _reconfigure(self, directory: Directory) -> None:
+        added = set()
+        for subscriber in directory.subscribers:
+            sender = self._senders.get(subscriber.name)
+            if sender is None:
+                added.add(subscriber.name)
+            elif sender.subscriber != subscriber:
+                sender.reconfigure(subscriber, EndpointClient(subscriber, self._resolve))
+            else:
+                sender.directory_changed()
+        for name in self._senders.keys() - directory.by_name.keys():
+            gone = replace(self._senders[name].subscriber, enabled=False)
+            self._senders[name].reconfigure(gone, None)
+        if added and self.table.ready_partitions:
+            self._start_senders()
+            for partition in self.table.ready_partitions:
+                self._show_heads(partition, added)
+
+    def due_partitions(self) -> list[int]:
+        """Return the partitions in which a case is to be looked at though nothing has come."""
+        now = self._clock()
+        return [partition for partition, cases in self._wakes.items() if any(at <= now for at in cases.values())]
+
+    def _due_cases(self, partition: int, now: int) -> list[str]:
+        return [case_id for case_id, at in self._wakes.get(partition, {}).items() if at <= now]
+
+    def _publish(self, partition: int, batch: Batch, directory: Directory) -> None:
         """Let the senders see what is durable by now."""
         for name, case_id, item in batch.heads():
             if name in self._senders:
                 self._senders[name].head(partition, case_id, item)
-        for name, change in batch.backlog_changes():
-            self._count(partition, name, change)
+        for name, queued, held in batch.backlog_changes():
+            self._count(partition, name, queued, held)
+        for case_id, state in batch.states.items():
+            self._wake_later(partition, case_id, wake_at(state, directory))
         for name, reason in batch.decisions:
             self.metrics.decided(name, reason)
         for refused in batch.quarantine:
             log.error("%s-%d: the record at %d is unreadable", refused.topic, refused.partition, refused.offset)
-            self.metrics.unreadable("alerts" if refused.topic == self.topics.alerts else "deliveries")
+            self.metrics.unreadable(refused.topic.removeprefix(self.topics.prefix).removeprefix("hw."))
         self._batches += 1
         self._last_batch_at = self._clock()
 
-    def _count(self, partition: int, name: str, change: int) -> None:
-        if change:
-            self._backlog.setdefault(partition, Counter())[name] += change
-            self.metrics.pending(name, change)
+    def _wake_later(self, partition: int, case_id: str, at: int | None) -> None:
+        cases = self._wakes.setdefault(partition, {})
+        if at is None:
+            cases.pop(case_id, None)
+        else:
+            cases[case_id] = at
+
+    def _count(self, partition: int, name: str, queued: int, held: int) -> None:
+        if queued:
+            self._backlog.setdefault(partition, Counter())[name] += queued
+            self.metrics.pending(name, queued)
+        if held:
+            self._held.setdefault(partition, Counter())[name] += held
+            self.metrics.held(name, held)
 
     def _build(self, partition: int) -> None:
         self._start_senders()
+        directory = self.directories.current
         for key, value in self.table.partition_items(partition):
             case_id = case_of(key)
             if case_id is None:
                 continue
             state = decode(value)
             for name, lane in state.lanes.items():
-                self._count(partition, name, len(lane.queue))
+                self._count(partition, name, len(lane.queue), len(lane.held))
+            # Without a directory nobody knows who is to be reminded when: everything is looked at once there is one.
+            at = wake_at(state, directory) if directory is not None else 0
+            self._wake_later(partition, case_id, at)
             for name, item in heads(state):
                 if name in self._senders:
                     self._senders[name].head(partition, case_id, item)
+
+    def _show_heads(self, partition: int, names: set[str]) -> None:
+        for key, value in self.table.partition_items(partition):
+            case_id = case_of(key)
+            if case_id is not None:
+                for name, item in heads(decode(value)):
+                    if name in names:
+                        self._senders[name].head(partition, case_id, item)
 
     def _drop(self, partition: int) -> None:
         for sender in self._senders.values():
             sender.drop(partition)
         for name, count in self._backlog.pop(partition, Counter()).items():
             self.metrics.pending(name, -count)
+        for name, count in self._held.pop(partition, Counter()).items():
+            self.metrics.held(name, -count)
+        self._wakes.pop(partition, None)
 
     def _start_senders(self) -> None:
-        for subscriber in self.subscribers:
+        for subscriber in self.directories.subscribers:
             if subscriber.name not in self._senders:
+                self.metrics.known(subscriber.name)
                 sender = Sender(subscriber, EndpointClient(subscriber, self._resolve), self._shell)
                 self._senders[subscriber.name] = sender
                 sender.start()
 
-    def _is_head(self, partition: int, case_id: str, name: str, alert_id: str) -> bool:
+    def _sending(self) -> Directory | None:
+        return self.directories.current
+
+    def _queue(self, partition: int, case_id: str, name: str) -> tuple[Item, ...]:
         stored = self.table.get(partition, case_key(case_id))
-        first = None if stored is None else dict(heads(decode(stored))).get(name)
-        return first is not None and first.alert_id == alert_id
+        lane = None if stored is None else decode(stored).lanes.get(name)
+        return () if lane is None else lane.queue
 
     def _body(self, partition: int, case_id: str, alert_id: str) -> bytes | None:
         found: bytes | None = self.table.get(partition, body_key(case_id, alert_id))
@@ -197,7 +299,7 @@ def build_dispatch(
     bootstrap_servers: str,
     topics: TopicSet,
     datadir: Path,
-    subscribers: Iterable[Subscriber],
+    directories: DirectorySource,
     retry_scale: float = 1.0,
     registry: CollectorRegistry = REGISTRY,
     clock: Clock = wall_clock,
@@ -205,7 +307,7 @@ def build_dispatch(
     **app_settings: Any,
 ) -> Dispatch:
     """Return a dispatch worker, not started. `datadir` is this worker's alone; `app_settings` go to `make_app`."""
-    names = (topics.alerts, topics.deliveries)
+    names = (topics.alerts, topics.deliveries, topics.redeliveries)
     app = make_app(
         topics.dispatch_app_id,
         bootstrap_servers=bootstrap_servers,
@@ -214,15 +316,28 @@ def build_dispatch(
         **{"max_batch_records": BATCH_RECORDS_MAX, **app_settings},
     )
     dispatch = Dispatch(
-        app, topics, subscribers, retry_scale=retry_scale, registry=registry, clock=clock, resolve=resolve
+        app, topics, directories, retry_scale=retry_scale, registry=registry, clock=clock, resolve=resolve
     )
     source = app.topic(
         *names, key_serializer="raw", value_serializer="raw", key_type=None, value_type=None, internal=False
     )
+    lanes: list[Lanes] = []
 
     @app.agent(source, name="dispatch")
     async def agent(stream: Any) -> None:
-        await Lanes(stream, dispatch.handle, die).run()
+        lanes[:] = [Lanes(stream, dispatch.handle, die)]
+        await lanes[0].run()
+
+    @app.timer(LOOK_SECONDS)
+    async def look() -> None:
+        try:
+            if await asyncio.to_thread(directories.look):
+                dispatch.directory_changed()
+            for partition in dispatch.due_partitions():
+                for running in lanes:
+                    running.poke(partition)
+        except Exception as error:
+            die(error)
 
     @app.on_before_shutdown.connect
     async def stop(*_: Any, **__: Any) -> None:
@@ -236,7 +351,7 @@ def run_dispatch(
     bootstrap_servers: str,
     topics: TopicSet,
     datadir: Path,
-    subscribers_path: Path,
+    files: DeliveryFiles,
     retry_scale: float = 1.0,
     registry: CollectorRegistry = REGISTRY,
     loglevel: str = "WARNING",
@@ -247,19 +362,20 @@ def run_dispatch(
     """Run a dispatch worker until SIGTERM or SIGINT; ends the process.
 
     `on_built` is given the worker before it starts (for a health server), `on_ready` is called when recovery is done.
-    Raises ConfigFileError, TopicMismatch and ClusterUnreachableError before anything starts.
+    Raises ConfigFileError, TopicMismatch and ClusterUnreachableError before anything starts; without a sound unit
+    registry it starts, and holds everything.
     """
     from streams.topics_admin import require_topics
 
-    subscribers = load_subscribers(subscribers_path)
+    directories = DirectorySource(files)
     require_topics(bootstrap_servers, topics)
-    if not subscribers:
+    if not directories.subscribers:
         log.warning("the subscribers file names nobody: no warning will be sent")
     dispatch = build_dispatch(
         bootstrap_servers=bootstrap_servers,
         topics=topics,
         datadir=datadir,
-        subscribers=subscribers,
+        directories=directories,
         retry_scale=retry_scale,
         registry=registry,
         **app_settings,

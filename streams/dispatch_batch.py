@@ -142,7 +142,11 @@ class Batch:
     def wake(self, case_id: str) -> None:
         """Judge again what is held of a case, and say again what is due to be."""
         woken = wake(
-            self._state(case_id), lambda alert_id: self._alert(case_id, alert_id), self.directory, self.now, self._number
+            self._state(case_id),
+            lambda alert_id: self._alert(case_id, alert_id),
+            self.directory,
+            self.now,
+            self._number,
         )
         self.states[case_id] = woken.state
         self.deliveries += [queued_record(case_id, name, item) for name, item in woken.queued]

@@ -55,9 +55,7 @@ class Decided:
         """Yield the records of what was released, is to be said again, or stays held for another reason."""
         for name, item in woken.queued:
             repeats = item.kind is DeliveryKind.REPEAT
-            decision = SubscriberDecision(
-                subscriber=name, reason="wanted", detail=item.mark if repeats else None
-            )
+            decision = SubscriberDecision(subscriber=name, reason="wanted", detail=item.mark if repeats else None)
             yield self._record(item.alert_id, case_id, "repeat" if repeats else "release", (decision,))
         for name, held in woken.changed:
             decision = SubscriberDecision(

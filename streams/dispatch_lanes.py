@@ -34,6 +34,13 @@ class Lanes:
         self._tasks: list[asyncio.Task[None]] = []
         self._room = asyncio.Semaphore(EVENTS_MAX)
         self._stopping = False
+        self._poked: set[int] = set()
+
+    def poke(self, partition: int) -> None:
+        """Run `handle(partition, [])` when it is its turn: time has come for something though no record has."""
+        if partition not in self._poked and not self._stopping:
+            self._poked.add(partition)
+            self._queue(partition).put_nowait(None)
 
     async def run(self) -> None:
         """Take events until the agent is stopped; what is not done by then is done again later."""
@@ -65,14 +72,17 @@ class Lanes:
             events = [await queue.get()]
             while len(events) < MERGED_MAX and not queue.empty():
                 events.append(queue.get_nowait())
-            await self._take(partition, events)
-            for _ in events:
+            records = [event for event in events if event is not None]
+            if len(records) < len(events):
+                self._poked.discard(partition)
+            await self._take(partition, records, poked=len(records) < len(events))
+            for _ in records:
                 self._room.release()
 
-    async def _take(self, partition: int, events: list[Any]) -> None:
+    async def _take(self, partition: int, events: list[Any], *, poked: bool) -> None:
         try:
             current = [event for event in events if self._is_current(event)]
-            if current:
+            if current or poked:
                 await self._handle(partition, [record for event in current for record in event.value])
             for event in current:
                 await self._stream.ack(event)

@@ -5,10 +5,14 @@ Rules
     - A head is here once: waiting in the heap, or in flight. In flight lasts from the start of the attempt until its
       record was folded into the table (`head` is then called with a head that differs), so a delivery is never sent
       twice at a time.
+    - Only where a head stands is kept here, and when it is due; what it is, is read from the table when its time has
+      come: a dead endpoint may have hundreds of thousands.
     - What is in here is made from the table: built when a partition is recovered, dropped when it is revoked. A revoked
       partition's attempts are cancelled.
     - After a failure one attempt at a time; each success allows one more, up to the subscriber's concurrency: a
-      backlog is ramped, not dumped.
+      backlog is ramped, not dumped. While the breaker is open nobody is called.
+    - What is due together for a chat group goes in one message.
+    - Without a directory (the unit registry is missing or broken) nothing starts.
 """
 
 import asyncio
@@ -17,18 +21,22 @@ import heapq
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from alerting.breaker import Breaker
+from alerting.directory import Directory
 from alerting.outbox import due_at
 from alerting.outbox_state import Item
+from alerting.rate import Rate
 from alerting.record import attempt_record, disabled_record
 from alerting.send import Answer, Clock
-from alerting.stages import Attempt, attempt
+from alerting.stages import Due, attempt
 from alerting.transport import EndpointClient
-from models.delivery import DeliveryRecord, Outcome
+from models.delivery import DeliveryRecord, DeliveryStatus, Outcome
 from models.subscriber import Subscriber
 from models.times import SECOND
 from streams.batches import PartitionLostError
+from streams.failpoints import Failpoint, reached
 from streams.metrics_dispatch import DispatchMetrics
 
 log = logging.getLogger(__name__)
@@ -37,6 +45,8 @@ Place = tuple[int, str]
 """Partition and case."""
 WAIT_SECONDS_MAX = 30.0
 """The wall clock may be set while we wait."""
+BUNDLE_MAX = 20
+"""Deliveries in one message to a chat group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +55,10 @@ class Shell:
 
     clock: Clock
     retry_scale: float
-    is_head: Callable[[int, str, str, str], bool]
-    """Whether an alert still is the first one: by partition, case, subscriber and alert id. Raises PartitionLostError."""
+    directory: Callable[[], Directory | None]
+    """What is in force now; None: nothing may be sent."""
+    queue: Callable[[int, str, str], tuple[Item, ...]]
+    """A lane's queue by partition, case and subscriber. Raises PartitionLostError."""
     body: Callable[[int, str, str], bytes | None]
     """The JSON of an alert by partition, case and alert id. Raises PartitionLostError."""
     write: Callable[[int, DeliveryRecord], Awaitable[None]]
@@ -60,51 +72,89 @@ class Sender:
 
     def __init__(self, subscriber: Subscriber, client: EndpointClient, shell: Shell) -> None:
         self.subscriber, self._client, self._shell = subscriber, client, shell
-        self._waiting: dict[Place, tuple[int, Item]] = {}
+        self._waiting: dict[Place, tuple[int, bool]] = {}
+        """Number in the heap, and whether it was tried before."""
         self._heap: list[tuple[int, int, Place]] = []
+        self._stopped: set[Place] = set()
+        """Heads whose endpoint is gone, or whom the guard refuses."""
         self._numbers = itertools.count()
-        self._in_flight: dict[Place, Item] = {}
+        self._in_flight: dict[Place, frozenset[tuple[str, str, int]]] = {}
         self._tasks: dict[Place, asyncio.Task[None]] = {}
         self._calling: set[Place] = set()
         self._limit = 1
+        self._breaker = Breaker()
+        self._rate = Rate(subscriber.rate_per_minute)
         self._gone = False
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def running(self) -> int:
-        """Return how many calls are being made now."""
+        """Return how many deliveries are being tried now."""
         return len(self._calling)
 
     def head(self, partition: int, case_id: str, item: Item | None) -> None:
         """Say what the head of a case's lane is now, None where the lane is empty."""
         place = (partition, case_id)
-        if item is not None and self._in_flight.get(place) == item:
+        if item is not None and item.try_key in self._in_flight.get(place, ()):
             return  # its attempt is under way, or its record on the way back
         self._in_flight.pop(place, None)
-        due = None if item is None else due_at(item, self.subscriber)
-        if item is None or due is None:
+        self._stopped.discard(place)
+        if item is None:
             self._waiting.pop(place, None)
-            if item is not None:
+            return
+        directory = self._shell.directory()
+        due = due_at(item, self.subscriber, directory.registry.version if directory else None)
+        if due is None:
+            self._waiting.pop(place, None)
+            self._stopped.add(place)
+            if item.status is DeliveryStatus.DISABLED:
                 self._set_gone(True)
             return
-        waiting = self._waiting.get(place)
-        if waiting is not None and waiting[1] == item:
-            return
+        self._wait(place, due, item.attempts > 0)
+
+    def _wait(self, place: Place, due: int, tried: bool) -> None:
         number = next(self._numbers)
-        self._waiting[place] = (number, item)
+        self._waiting[place] = (number, tried)
         heapq.heappush(self._heap, (due, number, place))
         self._wake.set()
 
     def drop(self, partition: int) -> None:
         """Forget a partition and end its attempts."""
-        for place in [place for place in self._waiting if place[0] == partition]:
-            del self._waiting[place]
-        for place in [place for place in self._in_flight if place[0] == partition]:
-            del self._in_flight[place]
+        for places in (self._waiting, self._in_flight):
+            for place in [place for place in places if place[0] == partition]:
+                del places[place]  # type: ignore[attr-defined]
+        self._stopped = {place for place in self._stopped if place[0] != partition}
         for place, task in list(self._tasks.items()):
             if place[0] == partition:
                 task.cancel()
+
+    def reconfigure(self, subscriber: Subscriber, client: EndpointClient | None) -> None:
+        """Go on with another entry, and another client where the endpoint is another; what waits goes on waiting."""
+        if client is not None:
+            old, self._client = self._client, client
+            closing = asyncio.create_task(self._close(old, list(self._tasks.values())))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            self._breaker, self._gone = Breaker(), False
+        self.subscriber = subscriber
+        self._rate = replace(self._rate, per_minute=subscriber.rate_per_minute)
+        self.directory_changed()
+
+    @staticmethod
+    async def _close(client: EndpointClient, tasks: list[asyncio.Task[None]]) -> None:
+        if tasks:
+            await asyncio.wait(tasks)
+        await client.aclose()
+
+    def directory_changed(self) -> None:
+        """Look again at what was stopped: another endpoint, or another registry, may let it go."""
+        for partition, case_id in list(self._stopped):
+            with contextlib.suppress(PartitionLostError):
+                queue = self._shell.queue(partition, case_id, self.subscriber.name)
+                self.head(partition, case_id, queue[0] if queue else None)
+        self._wake.set()
 
     def start(self) -> None:
         """Begin to send; does nothing if it has begun."""
@@ -115,13 +165,14 @@ class Sender:
         """Start nothing more, let what is under way end for so long, then cancel it."""
         if self._loop is not None:
             self._loop.cancel()
-        tasks = list(self._tasks.values())
+        tasks = list(set(self._tasks.values()))
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=drain_seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self._client.aclose()
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def _run(self) -> None:
         try:
@@ -135,86 +186,167 @@ class Sender:
             self._shell.die(error)
 
     def _start_due(self) -> float:
-        """Start what is due, as far as the limit allows, and return for how many seconds to wait for the next."""
+        """Start what is due, as far as endpoint and limits allow, and return for how many seconds to wait."""
+        if self._shell.directory() is None or not self.subscriber.enabled:
+            return WAIT_SECONDS_MAX  # a change of the directory wakes us
         while self._heap:
             due, number, place = self._heap[0]
             waiting = self._waiting.get(place)
             if waiting is None or waiting[0] != number:
                 heapq.heappop(self._heap)  # overtaken
                 continue
-            wait = due - self._shell.clock()
+            now = self._shell.clock()
+            wait = max(due, self._breaker.ready_at(), self._rate.next_at) - now
             if wait > 0:
                 return min(wait / SECOND, WAIT_SECONDS_MAX)
-            if len(self._calling) >= self._limit or place in self._tasks:
+            busy = len(set(self._tasks[one] for one in self._calling if one in self._tasks))
+            if busy >= self._limit or place in self._tasks:
                 return WAIT_SECONDS_MAX  # the end of an attempt wakes us
-            heapq.heappop(self._heap)
-            del self._waiting[place]
-            self._start_attempt(place, waiting[1])
+            self._rate = self._rate.after_call(now)
+            self._start_attempt(self._take(now))
         return WAIT_SECONDS_MAX
 
-    def _start_attempt(self, place: Place, item: Item) -> None:
-        self._in_flight[place] = item
-        self._calling.add(place)
-        task = asyncio.create_task(self._attempt(place, item))
-        self._tasks[place] = task
-        task.add_done_callback(lambda ended: self._ended(place, ended))
+    def _take(self, now: int) -> list[Place]:
+        """Return the place to try next; for a chat group all that are due, as many as fit."""
+        most = BUNDLE_MAX if self.subscriber.format.is_chat else 1
+        places: list[Place] = []
+        while self._heap and len(places) < most and self._heap[0][0] <= now:
+            _, number, place = self._heap[0]
+            waiting = self._waiting.get(place)
+            if waiting is not None and waiting[0] == number and place in self._tasks:
+                break
+            heapq.heappop(self._heap)
+            if waiting is not None and waiting[0] == number:
+                del self._waiting[place]
+                places.append(place)
+        return places
 
-    def _ended(self, place: Place, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(place, None)
-        self._calling.discard(place)  # cancelled before it began
-        if task.cancelled() and place in self._in_flight:
-            # Not by `drop`, which forgets the place first: a future was cancelled under it, and no record will come.
-            self.head(*place, self._in_flight.pop(place))
+    def _start_attempt(self, places: list[Place]) -> None:
+        dues = [due for place in places for due in self._due(place)]
+        places = list(dict.fromkeys(place for place, _ in dues))
+        if not dues:
+            return  # delivered before a restart, as the agent is just reading: it will tell us the next head
+        self._calling.update(places)
+        task = asyncio.create_task(self._attempt(places, dues))
+        for place in places:
+            self._tasks[place] = task
+        task.add_done_callback(lambda ended: self._ended(places, ended))
+
+    def _ended(self, places: list[Place], task: asyncio.Task[None]) -> None:
+        for place in places:
+            self._tasks.pop(place, None)
+            self._calling.discard(place)  # cancelled before it began
+            if task.cancelled() and place in self._in_flight:
+                # Not by `drop`, which forgets the place first: a future was cancelled under it, no record will come.
+                del self._in_flight[place]
+                self._wait(place, self._shell.clock(), True)
         self._wake.set()
 
-    async def _attempt(self, place: Place, item: Item) -> None:
-        partition, case_id = place
+    async def _attempt(self, places: list[Place], dues: list[tuple[Place, Item]]) -> None:
         try:
-            if not self._shell.is_head(partition, case_id, self.subscriber.name, item.alert_id):
-                return  # delivered before a restart, as the agent is just reading: it will tell us the next head
             try:
-                record = await self._try(partition, case_id, item)
+                records = await self._try(dues)
             finally:
-                self._calling.discard(place)  # the next call need not wait for this one's record
+                self._calling.difference_update(places)  # the next call need not wait for this one's record
                 self._wake.set()
-            await self._shell.write(partition, record)
+            reached(Failpoint.AFTER_CALL)
+            for (partition, _), record in records:
+                await self._shell.write(partition, record)
+            reached(Failpoint.AFTER_RECORD)
         except PartitionLostError:
             return  # another worker sends it
         except Exception as error:
             self._shell.die(error)
 
-    async def _try(self, partition: int, case_id: str, item: Item) -> DeliveryRecord:
-        name, endpoint_id = self.subscriber.name, self.subscriber.endpoint_id
-        if self._gone:
-            return disabled_record(case_id, name, endpoint_id, item)
-        alert_json = self._shell.body(partition, case_id, item.alert_id)
-        started_at = self._shell.clock()
-        if alert_json is None:
-            # Never left out in silence: it shows as pending with this outcome, and the alert itself is on hw.alerts.
-            log.error("the body of a queued alert is missing: %s", item.alert_id)
-            answer = Answer(Outcome.INTERNAL_ERROR)
-            record = attempt_record(
-                case_id, name, endpoint_id, item, answer, started_at, started_at, self._shell.retry_scale
-            )
-        else:
-            due = Attempt(case_id, item, self.subscriber, alert_json)
-            done = await attempt(due, self._client.http, self._shell.clock, self._shell.retry_scale)
-            answer, record = done.answer, done.record
-        self._learn(answer.outcome, item, started_at)
-        return record
+    def _due(self, place: Place) -> list[tuple[Place, Item]]:
+        """Return what is to be tried of a lane: its head; for a chat group all of it that waits for nothing else."""
+        try:
+            queue = self._shell.queue(*place, self.subscriber.name)
+        except PartitionLostError:
+            return []  # another worker sends it
+        chosen = queue[:BUNDLE_MAX] if self.subscriber.format.is_chat else queue[:1]
+        self._in_flight[place] = frozenset(item.try_key for item in chosen)
+        return [(place, item) for item in chosen]
 
-    def _learn(self, outcome: Outcome, item: Item, started_at: int) -> None:
-        now = self._shell.clock()
-        self._shell.metrics.attempted(self.subscriber.name, outcome, (now - started_at) / SECOND)
-        if outcome is Outcome.ACCEPTED:
+    async def _try(self, dues: list[tuple[Place, Item]]) -> list[tuple[Place, DeliveryRecord]]:
+        subscriber = self.subscriber
+        name, endpoint_id = subscriber.name, subscriber.endpoint_id
+        if self._gone:
+            return [(place, disabled_record(place[1], name, endpoint_id, item)) for place, item in dues]
+        found: list[tuple[Place, DeliveryRecord]] = []
+        ready: list[tuple[Place, Due]] = []
+        for place, item in dues:
+            alert_json = self._shell.body(*place, item.alert_id)
+            if alert_json is None:
+                found.append((place, self._without_body(place, item)))
+            else:
+                ready.append((place, Due(place[1], item, alert_json)))
+        directory = self._shell.directory()
+        if not ready or directory is None:
+            for place, due in ready:  # the registry went away in between
+                self._in_flight.pop(place, None)
+                self._wait(place, self._shell.clock(), due.item.attempts > 0)
+            return found
+        places = {(due.case_id, *due.item.name): place for place, due in ready}
+        reached(Failpoint.BEFORE_CALL)
+        started_at = self._shell.clock()
+        done = await attempt(
+            [due for _, due in ready],
+            subscriber,
+            directory,
+            self._client.http,
+            self._shell.clock,
+            self._shell.retry_scale,
+        )
+        for record in done.records:
+            found.append((places[record.case_id, record.alert_id, record.mark], record))
+            if record.outcome is Outcome.CONFLICT:
+                log.error("the conflict guard stopped %s on its way to %s", record.alert_id, name)
+                self._shell.metrics.refused(name)
+        if done.answer is not None:
+            self._learn(done.answer, [due.item for _, due in ready], started_at)
+        return found
+
+    def _without_body(self, place: Place, item: Item) -> DeliveryRecord:
+        # Never left out in silence: it shows as pending with this outcome, and the alert itself is on hw.alerts.
+        log.error("the body of a queued alert is missing: %s", item.alert_id)
+        now, subscriber = self._shell.clock(), self.subscriber
+        self._shell.metrics.attempted(subscriber.name, Outcome.INTERNAL_ERROR, 0)
+        return attempt_record(
+            place[1],
+            subscriber.name,
+            subscriber.endpoint_id,
+            item,
+            Answer(Outcome.INTERNAL_ERROR),
+            now,
+            now,
+            self._shell.retry_scale,
+        )
+
+    def _learn(self, answer: Answer, items: list[Item], started_at: int) -> None:
+        now, name = self._shell.clock(), self.subscriber.name
+        was_open = self._breaker.is_open
+        self._breaker = self._breaker.after(answer.outcome, now, answer.retry_after, self._shell.retry_scale)
+        self._shell.metrics.attempted(name, answer.outcome, (now - started_at) / SECOND)
+        self._shell.metrics.breaker(name, self._breaker.is_open)
+        if answer.outcome is Outcome.ACCEPTED:
             self._limit = min(self._limit + 1, self.subscriber.concurrency)
             self._set_gone(False)
-            if item.source_ts_ms is not None:
-                self._shell.metrics.accepted(self.subscriber.name, now / SECOND - item.source_ts_ms / 1000)
+            for item in items:
+                if item.source_ts_ms is not None:
+                    self._shell.metrics.accepted(name, now / SECOND - item.source_ts_ms / 1000)
+            if was_open:
+                self._pull_forward(now)
         else:
             self._limit = 1
-            if outcome is Outcome.GONE:
+            if answer.outcome is Outcome.GONE:
                 self._set_gone(True)
+
+    def _pull_forward(self, now: int) -> None:
+        """The endpoint is back: what failed with it need not wait for its own schedule."""
+        for place, (_, tried) in list(self._waiting.items()):
+            if tried:
+                self._wait(place, now, True)
 
     def _set_gone(self, gone: bool) -> None:
         self._gone = gone

@@ -34,7 +34,7 @@ def run(settings: Settings) -> NoReturn:
         bootstrap_servers=settings.bootstrap_servers,
         topics=settings.topics,
         datadir=settings.data_dir,
-        subscribers_path=settings.subscribers_file,
+        files=settings.delivery_files(),
         retry_scale=settings.retry_scale,
         registry=registry,
         loglevel=settings.log_level.upper(),

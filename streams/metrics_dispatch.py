@@ -16,7 +16,7 @@ class DispatchMetrics:
     """The metrics of one dispatch worker, in a registry of the caller's."""
 
     def __init__(self, subscribers: Iterable[str], registry: CollectorRegistry = REGISTRY) -> None:
-        self._names = frozenset(subscribers)
+        self._names: set[str] = set()
         self._decisions = Counter(
             "hw_dispatch_decisions",
             "Alerts by what was decided for each subscriber",
@@ -47,13 +47,48 @@ class DispatchMetrics:
         self._unreadable = Counter(
             "hw_dispatch_unreadable_records", "Records that could not be read", ["topic"], registry=registry
         )
-        for name in self._names:  # so that a series is there before its first event
-            self._pending.labels(name).set(0)
-            self._disabled.labels(name).set(0)
-            for reason in DECISION_REASONS:
-                self._decisions.labels(name, reason)
-            for outcome in Outcome:
-                self._attempts.labels(name, outcome.value)
+        self._held = Gauge("hw_dispatch_suppressed", "Alerts that suppression holds", ["subscriber"], registry=registry)
+        self._refused = Counter(
+            "hw_dispatch_guard_refusals", "Deliveries the conflict guard stopped", ["subscriber"], registry=registry
+        )
+        self._breaker = Gauge(
+            "hw_dispatch_breaker_open", "1: the endpoint is being spared", ["subscriber"], registry=registry
+        )
+        self._holding = Gauge(
+            "hw_dispatch_holding", "1: nothing is sent, the unit registry is missing or broken", registry=registry
+        )
+        for name in subscribers:
+            self.known(name)
+
+    def known(self, name: str) -> None:
+        """Make a subscriber's series, so that each is there before its first event."""
+        if name in self._names:
+            return
+        self._names.add(name)
+        for gauge in (self._pending, self._disabled, self._held, self._breaker):
+            gauge.labels(name).set(0)
+        self._refused.labels(name)
+        for reason in DECISION_REASONS:
+            self._decisions.labels(name, str(reason))
+        for outcome in Outcome:
+            self._attempts.labels(name, outcome.value)
+
+    def held(self, subscriber: str, change: int) -> None:
+        """Change the number of alerts that suppression holds."""
+        if subscriber in self._names:
+            self._held.labels(subscriber).inc(change)
+
+    def refused(self, subscriber: str) -> None:
+        """Count what the conflict guard stopped at the last step."""
+        self._refused.labels(subscriber).inc()
+
+    def breaker(self, subscriber: str, is_open: bool) -> None:
+        """Say whether an endpoint is being spared."""
+        self._breaker.labels(subscriber).set(1 if is_open else 0)
+
+    def held_because(self, problem: str | None) -> None:
+        """Say whether anything is sent at all."""
+        self._holding.set(0 if problem is None else 1)
 
     def decided(self, subscriber: str, reason: str) -> None:
         """Count what was decided for one alert and one subscriber."""
@@ -78,5 +113,5 @@ class DispatchMetrics:
         self._disabled.labels(subscriber).set(1 if is_disabled else 0)
 
     def unreadable(self, which: str) -> None:
-        """Count a record that could not be read; `which` is `alerts` or `deliveries`."""
+        """Count a record that could not be read; `which` is `alerts`, `deliveries` or `redeliveries`."""
         self._unreadable.labels(which).inc()

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from alerting.directory import DeliveryFiles
 from rules.matter import MatterConfig
 from rules.pseudonym import PseudonymKey
 from streams.topics import TopicSet
@@ -142,6 +143,7 @@ class Settings(BaseSettings):
     broker_jars: Path | None = Field(
         None, description="`up`: a folder with Kafka's jars, where they cannot be downloaded"
     )
+    failpoint: str = Field("", description="for fault tests alone: where the dispatch worker kills itself")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="what is logged, as JSON lines on standard error"
     )
@@ -162,6 +164,14 @@ class Settings(BaseSettings):
     def topics(self) -> TopicSet:
         """Return the installation's topics."""
         return TopicSet(prefix=self.topic_prefix, partitions=self.partitions, replication=self.replication)
+
+    def delivery_files(self) -> DeliveryFiles:
+        """Return where delivery's files are. Raises SettingsError where no subscribers file is set."""
+        if self.subscribers_file is None:
+            raise SettingsError("setting subscribers_file: say who gets warnings; docs/subscribers.md shows how")
+        return DeliveryFiles(
+            self.subscribers_file, self.units_file, self.routing_file, self.suppression_file, self.silences_file
+        )
 
     def make_data_dir(self) -> Path:
         """Make the data directory where it is missing, for the owner alone; return it. Raises SettingsError."""

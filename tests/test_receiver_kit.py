@@ -239,12 +239,11 @@ def test_what_was_acknowledged_outlives_a_kill_and_a_start_pulls_on(receiver: Ru
 
 
 def test_a_call_cut_short_by_a_crash_is_no_call(receiver: Running, kit: Kit) -> None:
-    if kit.program == "python":
-        pytest.skip("SQLite sees to it")
+    half_written = receiver.store_path.with_name("store-journal") if kit.program == "python" else receiver.store_path
     case = new_case()
     assert call_of(case, 1).to(receiver) == 204
     receiver.kill()
-    with receiver.store_path.open("ab") as store:
+    with half_written.open("ab") as store:
         store.write(b'{"took": "half a li')
     receiver.start()
     assert call_of(case, 2).to(receiver) == 204
@@ -331,7 +330,7 @@ def test_a_body_in_chunks_is_taken(receiver: Running) -> None:
         '{"case_id": "c\n", "delivery_sequence": 1}',
         '{"case_id": "\\x", "delivery_sequence": 1}',
         "[" * 100_000,
-        '{"case_id": ' * 100_000,
+        '{"case_id": ' * 50_000,
     ],
     ids=lambda body: body[:40],
 )

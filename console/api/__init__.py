@@ -1,0 +1,1 @@
+"""The HTTP API: subscribers, alerts to pull, replays, why."""
