@@ -1,8 +1,8 @@
 """The conflict guard: the last step before a byte leaves. A warning never reaches those it is about, nor anybody beneath them.
 
 Rules of handling reports and accusations (检举控告工作规则, art. 47): material is never passed to the accused organisation
-or person. The guard is pure and has no switch. In doubt it refuses: what held at any time counts, ids that were used again count as one, and who is behind a
-subscriber that the registry gives to nobody is not known.
+or person. The guard is pure and has no switch. In doubt it refuses: what held at any time counts, ids that were used again
+count as one, and who is behind a subscriber that the registry gives to nobody is not known.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """The routing tree as its file says it, and which branch a warning takes.
 
 Of sibling nodes the first that fits is taken, then its children are asked; where none of them fits, the node's own
-recipients stand. Nothing here looks into the unit registry: a warning comes as a `Subject`, so that the cases beside the tree need no registry.
+recipients stand. Nothing here looks into the unit registry: a warning comes as a `Subject`, so that the cases beside the
+tree need no registry.
 """
 
 from collections.abc import Sequence

@@ -346,3 +346,14 @@ def _valid_entry(fields: dict[str, Any], *, needs_secret: bool) -> SubscriberEnt
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BookError(BookProblem.ENTRY, f"{where or 'entry'}: {first['msg']}; nothing was written") from None
+
+
+__all__ = [
+    "OVERLAP_HOURS_MAX",
+    "PREVIOUS_KEYS_MAX",
+    "BookError",
+    "BookProblem",
+    "RotatedKey",
+    "SubscriberBook",
+    "endpoint_problem",
+]

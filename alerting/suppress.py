@@ -140,8 +140,10 @@ def _quiet(alert: Alert, subscriber: Subscriber, now: int) -> Verdict | None:
 def _grouped(alert: Alert, subscriber: Subscriber, policy: SuppressionPolicy, since: int, now: int) -> Verdict | None:
     if alert.level in policy.urgent_levels:
         return None
-    until = since + round(subscriber.group_wait_seconds * SECOND)
-    return Verdict(SuppressReason.GROUP_WAIT, until, f"{subscriber.group_wait_seconds:g} 秒") if now < until else None
+    wait = round(subscriber.group_wait_seconds * SECOND)
+    if not 0 <= now - since < wait:  # below zero the clock was set back: nobody knows how long it has waited
+        return None
+    return Verdict(SuppressReason.GROUP_WAIT, since + wait, f"{subscriber.group_wait_seconds:g} 秒")
 
 
 def repeat_at(told: Told, subscriber: Subscriber) -> int | None:

@@ -154,7 +154,7 @@ def _line(name: str, decisions: Sequence[DecisionRecord], deliveries: Sequence[D
 def _last_that_says_something(name: str, decisions: Sequence[DecisionRecord]) -> SubscriberDecision | None:
     own = [one for record in decisions for one in record.decisions if one.subscriber == name]
     telling = [one for one in own if one.reason not in _SAYS_NOTHING_NEW]
-    return (telling or own or [None])[-1]
+    return telling[-1] if telling else own[-1] if own else None
 
 
 def _decision_line(decided: SubscriberDecision, further: tuple[str, ...]) -> WhyLine:

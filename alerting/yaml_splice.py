@@ -88,7 +88,9 @@ class YamlText:
         while (above := self._line_start(start - 1)) < start and self._is_comment(above, column):
             start = above
         blank_above = self._is_blank(self._line_start(start - 1))
-        if blank_above and (end == len(self.text) or self._is_blank(end)):
+        if self._is_blank(end) and (blank_above or index == 0):
+            end = self._line_end(end)
+        elif blank_above and end == len(self.text):
             start = self._line_start(start - 1)
         if len(node.value) > 1:
             return self._splice(start, end, "")

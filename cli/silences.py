@@ -97,7 +97,7 @@ def add(
         typer.echo(json.dumps({"silence": _row(silence, now)}, ensure_ascii=False))
         return
     typer.echo(f"已添加静默 {silence.id}:{_about(silence)},{format_minute(starts)} 至 {format_minute(ends)}")
-    if not silence.matchers.may_cover_red:
+    if not silence.matchers.levels and not silence.matchers.may_cover_red:
         typer.echo("红色预警不在其内:红色只能按事项、工单或单位静默")
 
 
@@ -237,7 +237,7 @@ def _add(path: Path, silence: Silence) -> None:
 
 def _row(silence: Silence, now: int) -> dict[str, Any]:
     row = silence.model_dump(mode="json")
-    return {**row, "state": silence.state(now).value, "may_hold_red": silence.matchers.may_cover_red}
+    return {**row, "state": silence.state(now).value, "may_cover_red": silence.matchers.may_cover_red}
 
 
 def _state(silence: Silence, now: int) -> str:

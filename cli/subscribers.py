@@ -1,4 +1,6 @@
-"""`hotline-watch subscribers check|list FILE`. Never shows a secret or a URL's path, which may be one."""
+"""`hotline-watch subscribers`: who gets which warnings, as a file says it and commands edit it. Never shows a secret or a
+URL's path, which may be one.
+"""
 
 import asyncio
 import json
@@ -8,12 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from cli import subscribers_edit
 from cli.output import fail, out
+from cli.subscribers_add import add
+from cli.subscribers_drill import send_drill
+from models.times import format_instant
 
 if TYPE_CHECKING:
     from models.subscriber import Subscriber
 
-app = typer.Typer(no_args_is_help=True, help="Check and list subscribers.")
+app = typer.Typer(no_args_is_help=True, help="Manage who gets which warnings.")
 
 File = Annotated[Path, typer.Argument(help="The subscribers file.", envvar="HOTLINE_WATCH_SUBSCRIBERS_FILE")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -50,18 +56,28 @@ def list_subscribers(file: File, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps({"subscribers": rows}, ensure_ascii=False))
         return
-    table = Table("name", "endpoint", "levels", "families", "units", "revision", box=None)
+    table = Table("name", "state", "endpoint", "format", "levels", "families", "units", "revision", box=None)
     for row in rows:
-        units = ", ".join(row["units"]) or "any"
         table.add_row(
             row["name"],
+            "enabled" if row["enabled"] else "disabled",
             row["endpoint"],
+            row["format"],
             " ".join(row["levels"]),
             " ".join(row["families"]),
-            units,
+            ", ".join(row["units"]) or "any",
             str(row["revision"]),
         )
     out.print(table)
+
+
+app.command("add")(add)
+app.command("rotate")(subscribers_edit.rotate)
+app.command("enable")(subscribers_edit.enable)
+app.command("disable")(subscribers_edit.disable)
+app.command("revise")(subscribers_edit.revise)
+app.command("remove")(subscribers_edit.remove)
+app.command("test")(send_drill)
 
 
 def _load(file: Path) -> "tuple[Subscriber, ...]":
@@ -93,15 +109,26 @@ async def _problems(subscribers: "tuple[Subscriber, ...]") -> dict[str, str]:
 
 def _row(subscriber: "Subscriber") -> dict[str, Any]:
     from alerting.addresses import AddressPolicy, check_url
+    from alerting.signing import public_key_text
     from models.base import Family, Level
 
     target = check_url(subscriber.url, AddressPolicy.of(subscriber))
     host = f"[{target.host}]" if ":" in target.host else target.host
     return {
         "name": subscriber.name,
+        "enabled": subscriber.enabled,
         "endpoint": f"{target.scheme}://{host}:{target.port}",
+        "format": subscriber.format.value,
+        "payload": subscriber.payload.value,
+        "privacy": subscriber.privacy.value,
         "levels": [level.value for level in Level if level in subscriber.levels],
         "families": [family.value for family in Family if family in subscriber.families],
         "units": sorted(subscriber.units),
         "revision": subscriber.revision,
+        "secrets": [_until(one.until) for one in subscriber.secrets],
+        "public_keys": [{"key": public_key_text(one.key), **_until(one.until)} for one in subscriber.signing_keys],
     }
+
+
+def _until(until: int | None) -> dict[str, str | None]:
+    return {"until": None if until is None else format_instant(until)}

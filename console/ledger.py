@@ -80,7 +80,8 @@ class Ledger:
                 yield self._writer
                 self._writer.execute("COMMIT")
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                if self._writer.in_transaction:  # a commit that fails may have ended it
+                    self._writer.execute("ROLLBACK")
                 raise
             finally:
                 self._in_transaction = False

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 from kafka.errors import KafkaError
 
@@ -131,17 +132,20 @@ class LedgerFeed:
             looked_at = -ENDS_EVERY_SECONDS
             while not self._stopping.is_set():
                 batches = consumer.poll(timeout_ms=POLL_MS)
-                with self._ledger.writing():
-                    for part, records in batches.items():
-                        for record in records:
-                            source = self._sources[part.topic]
-                            self._ledger.apply(source, part.partition, record.offset, record.value)
+                if batches:
+                    self._apply(batches)
                 if any(self._sources[part.topic] is Source.DELIVERIES for part in batches):
                     rounds.due = True
                 self._is_open = rounds.step() or self._is_open
                 if self._clock() - looked_at >= ENDS_EVERY_SECONDS:
                     self._look(consumer, parts)
                     looked_at = self._clock()
+
+    def _apply(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
+        with self._ledger.writing():
+            for part, records in batches.items():
+                for record in records:
+                    self._ledger.apply(self._sources[part.topic], part.partition, record.offset, record.value)
 
     def _prepare(self) -> list[TopicPartition]:
         """Return the partitions to read; begin again where a topic is another one than was read. Raises LedgerError."""
@@ -181,7 +185,7 @@ class LedgerFeed:
 
     def _look(self, consumer: KafkaConsumer, parts: Collection[TopicPartition]) -> None:
         ends = _ends(consumer, parts)
-        self._lag = sum(max(0, end - consumer.position(part)) for part, end in ends.items())
+        self._lag = sum(max(0, end - _position(consumer, part)) for part, end in ends.items())
         self._contact_at = self._clock()
         self._problem = None
 
@@ -235,7 +239,11 @@ class _Rounds:
         self._phase = phase
 
     def _reached(self) -> bool:
-        return all(self._consumer.position(part) >= end for part, end in self._goal.items())
+        return all(_position(self._consumer, part) >= end for part, end in self._goal.items())
+
+
+def _position(consumer: KafkaConsumer, part: TopicPartition) -> int:
+    return consumer.position(part, timeout_ms=ENDS_TIMEOUT_MS) or 0
 
 
 def _ends(consumer: KafkaConsumer, parts: Collection[TopicPartition]) -> Ends:

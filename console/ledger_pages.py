@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from models.delivery import DeliveryRecord
 
 
+PAGE_BYTES_MAX = 4 * 1024 * 1024
+"""Of alerts in a page; the one that goes beyond it is the last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pulled:
     """One delivery and the alert it is about, as it stands on its topic; None where that is not kept any longer."""
@@ -41,12 +45,16 @@ def read_page(db: sqlite3.Connection, subscriber: str, after: Mapping[int, int],
     ]
     # Not a sort: of the partitions' next ones the one queued first goes first.
     merged = heapq.merge(*waiting, key=lambda row: (row[0], row[1].partition))
-    rows = [pulled for _, pulled in (one for one, _ in zip(merged, range(limit + 1), strict=False))]
-    taken = rows[:limit]
+    taken: list[Pulled] = []
     following = dict(after)
-    for pulled in taken:
+    size = 0
+    for _, pulled in merged:
+        if len(taken) == limit or size > PAGE_BYTES_MAX:
+            return Page(tuple(taken), following, more=True)
+        taken.append(pulled)
         following[pulled.partition] = pulled.record.position
-    return Page(tuple(taken), following, more=len(rows) > limit)
+        size += len(pulled.alert_json or b"")
+    return Page(tuple(taken), following, more=False)
 
 
 def _lane(

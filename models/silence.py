@@ -73,14 +73,18 @@ class SilenceMatchers(Contract):
     def _something(self) -> Self:
         if not any(getattr(self, name) for name in type(self).model_fields):
             raise ValueError(f"give at least one of {', '.join(type(self).model_fields)}")
-        if Level.RED in self.levels and not self.may_cover_red:
+        if Level.RED in self.levels and not self._narrow:
             raise ValueError("red is silenced only by case, ticket or unit: add one of these, or leave red out")
         return self
 
     @property
-    def may_cover_red(self) -> bool:
-        """Return whether the silence is narrow enough to hold red warnings."""
+    def _narrow(self) -> bool:
         return bool(self.cases or self.tickets or self.units)
+
+    @property
+    def may_cover_red(self) -> bool:
+        """Return whether red warnings are meant too: only where cases, tickets or units are named."""
+        return self._narrow and (not self.levels or Level.RED in self.levels)
 
 
 class Silence(Contract):

@@ -328,7 +328,6 @@ def build_dispatch(
         lanes[:] = [Lanes(stream, dispatch.handle, die)]
         await lanes[0].run()
 
-    @app.timer(LOOK_SECONDS)
     async def look() -> None:
         try:
             if await asyncio.to_thread(directories.look):
@@ -338,6 +337,8 @@ def build_dispatch(
                     running.poke(partition)
         except Exception as error:
             die(error)
+
+    app.timer(LOOK_SECONDS)(look)
 
     @app.on_before_shutdown.connect
     async def stop(*_: Any, **__: Any) -> None:

@@ -122,9 +122,8 @@ class Sender:
 
     def drop(self, partition: int) -> None:
         """Forget a partition and end its attempts."""
-        for places in (self._waiting, self._in_flight):
-            for place in [place for place in places if place[0] == partition]:
-                del places[place]  # type: ignore[attr-defined]
+        self._waiting = {place: waiting for place, waiting in self._waiting.items() if place[0] != partition}
+        self._in_flight = {place: keys for place, keys in self._in_flight.items() if place[0] != partition}
         self._stopped = {place for place in self._stopped if place[0] != partition}
         for place, task in list(self._tasks.items()):
             if place[0] == partition:
@@ -199,7 +198,7 @@ class Sender:
             wait = max(due, self._breaker.ready_at(), self._rate.next_at) - now
             if wait > 0:
                 return min(wait / SECOND, WAIT_SECONDS_MAX)
-            busy = len(set(self._tasks[one] for one in self._calling if one in self._tasks))
+            busy = len({self._tasks[one] for one in self._calling if one in self._tasks})
             if busy >= self._limit or place in self._tasks:
                 return WAIT_SECONDS_MAX  # the end of an attempt wakes us
             self._rate = self._rate.after_call(now)

@@ -6,8 +6,9 @@ from typing import NoReturn
 from prometheus_client import CollectorRegistry
 
 from streams.dispatch import Dispatch, run_dispatch
+from streams.failpoints import arm
 from streams.health import Health, HealthGauges, serve_health
-from streams.settings import Settings
+from streams.settings import Settings, SettingsError
 
 
 def run(settings: Settings) -> NoReturn:
@@ -15,7 +16,11 @@ def run(settings: Settings) -> NoReturn:
 
     Raises ConfigFileError, SettingsError, TopicMismatch and ClusterUnreachableError before it starts.
     """
-    assert settings.subscribers_file is not None
+    files = settings.delivery_files()
+    try:
+        arm(settings.failpoint)
+    except ValueError as error:
+        raise SettingsError(f"setting failpoint: {error}") from None
     settings.make_data_dir()
     registry = CollectorRegistry()
     built: list[Health] = []
@@ -34,7 +39,7 @@ def run(settings: Settings) -> NoReturn:
         bootstrap_servers=settings.bootstrap_servers,
         topics=settings.topics,
         datadir=settings.data_dir,
-        files=settings.delivery_files(),
+        files=files,
         retry_scale=settings.retry_scale,
         registry=registry,
         loglevel=settings.log_level.upper(),
@@ -50,7 +55,9 @@ def _observing(dispatch: Dispatch, health: Health) -> Callable[[], Awaitable[Non
 
     async def observe() -> None:
         nonlocal batches
-        done = dispatch.progress().batches
+        progress = dispatch.progress()
+        health.notices = [progress.held_because] if progress.held_because else []
+        done = progress.batches
         if done != batches:
             batches = done
             health.progressed()

@@ -52,6 +52,8 @@ class Health:
         self._stall_seconds = stall_seconds
         self._progress_at = self._clock()
         self._observed_at = self._clock()
+        self.notices: list[str] = []
+        """What the process itself knows to be wrong."""
         self._lag: dict[str, int] = {}
         self._assigned: dict[str, int] = {}
 
@@ -83,7 +85,7 @@ class Health:
     def problems(self) -> list[str]:
         """Return what is wrong, each in a sentence; empty where all is well."""
         now = self._clock()
-        found = []
+        found = list(self.notices)
         if now - self._observed_at > SNAPSHOT_SECONDS_MAX:
             found.append("the event loop has not answered for some time")
         if self.recovered and not self._assigned:

@@ -24,6 +24,7 @@ from models.delivery import DeliveryRecord, DeliveryStatus, Outcome, delivery_id
 from streams.broker import EmbeddedKafka
 from streams.topics import TopicSet
 from tests.alerting_support import SECRET, make_alert
+from tests.directory_support import delivery_files
 from tests.kafka_support import Worker, eventually, produce, read_all
 
 pytestmark = pytest.mark.kafka
@@ -45,6 +46,7 @@ def subscribers_file(folder: Path, entries: list[dict[str, Any]]) -> Path:
     common = {"secret": {"file": "hook.secret"}, "allow_http": True, "allow_networks": ["127.0.0.0/8"]}
     path = folder / "subscribers.yaml"
     path.write_bytes(orjson.dumps({"subscribers": [common | entry for entry in entries]}))
+    delivery_files(path)
     return path
 
 

@@ -58,7 +58,10 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(
-    body: Callable[..., bytes | None] = lambda *_: BODY, is_head: Callable[..., bool] = lambda *_: True, **fields: Any
+    folder: Path,
+    body: Callable[..., bytes | None] = lambda *_: BODY,
+    queue: Callable[..., tuple[Item, ...]] | None = None,
+    **fields: Any,
 ) -> AsyncIterator[World]:
     made: World
 

@@ -4,7 +4,7 @@ import os
 import stat
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address
 from math import ceil
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def _group(address: str) -> str:
         return address
     if isinstance(parsed, IPv6Address):
         mapped = parsed.ipv4_mapped
-        return str(mapped) if mapped is not None else str(ip_network((parsed, 64), strict=False))
+        return str(mapped) if mapped is not None else f"{int(parsed) >> 64:x}::/64"
     return address
 
 

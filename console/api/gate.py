@@ -79,9 +79,7 @@ class Gate:
         if wait:
             self._metrics.limited.inc()
             detail = "Too many requests without a known token came from this address: wait, then try again."
-            raise Problem(
-                HTTPStatus.TOO_MANY_REQUESTS, ProblemCode.TOO_MANY_FAILURES, detail, retry_after_seconds=wait
-            )
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, ProblemCode.TOO_MANY_FAILURES, detail, retry_after_seconds=wait)
         token = _token(scope)
         client = None if token is None else client_of(token, self._clients())
         if client is None:

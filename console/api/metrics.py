@@ -22,9 +22,7 @@ class ApiMetrics:
             "hw_api_limited", "Requests not listened to after too many failed tries", registry=registry
         )
         self.pulled = Counter("hw_api_pulled_alerts", "Alerts given to pullers", registry=registry)
-        self.refused = Counter(
-            "hw_api_refused", "Alerts that the conflict guard kept from a puller", registry=registry
-        )
+        self.refused = Counter("hw_api_refused", "Alerts that the conflict guard kept from a puller", registry=registry)
         self.missing = Counter(
             "hw_api_missing_alerts", "Deliveries left out since their alert is not kept any longer", registry=registry
         )

@@ -25,7 +25,9 @@ class _Query(BaseModel):
 class PullQuery(_Query):
     """Where to go on, and with how many."""
 
-    after: str | None = Field(None, max_length=TEXT_MAX, description="`next` of the page before; none: from the beginning")
+    after: str | None = Field(
+        None, max_length=TEXT_MAX, description="`next` of the page before; none: from the beginning"
+    )
     limit: Annotated[int, Field(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
     subscriber: Name | None = Field(None, description="whose alerts; an admin has to say it")
 
@@ -79,7 +81,9 @@ class NewSubscriber(Contract):
     format: Annotated[Format, Field(strict=False)] = Format.JSON
     payload: Annotated[Payload, Field(strict=False)] = Payload.FULL
     privacy: Annotated[Privacy | None, Field(strict=False)] = None
-    robot_secret: SecretStr | None = Field(None, description="of a robot that checks signatures; kept in a file of its own")
+    robot_secret: SecretStr | None = Field(
+        None, description="of a robot that checks signatures; kept in a file of its own"
+    )
     new_signing_key: bool = Field(False, description="make an ed25519 key too")
     enabled: bool = True
     levels: list[LevelChoice] | None = None

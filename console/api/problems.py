@@ -41,9 +41,7 @@ class ProblemCode(StrEnum):
 class Problem(Exception):
     """An answer that is an error; `detail` says what to do and repeats nothing of the request."""
 
-    def __init__(
-        self, status: int, code: ProblemCode, detail: str, *, retry_after_seconds: int | None = None
-    ) -> None:
+    def __init__(self, status: int, code: ProblemCode, detail: str, *, retry_after_seconds: int | None = None) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
         self.headers = {} if retry_after_seconds is None else {"retry-after": str(retry_after_seconds)}
@@ -78,6 +76,7 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _of_problem)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(Exception, _of_fault)
 
 
 async def _of_problem(_: Request, error: Exception) -> Response:
@@ -106,12 +105,21 @@ def _reason(fault: Mapping[str, Any]) -> str:
     return "there is a field that is not known here" if fault["type"] == "extra_forbidden" else str(fault["msg"])
 
 
+async def _of_fault(_: Request, __: Exception) -> Response:
+    # The server logs what it was; a caller cannot do anything about it.
+    return Problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR, ProblemCode.INTERNAL, "Something failed here: see the log."
+    ).response()
+
+
 _OF_STATUS = {404: ProblemCode.NOT_FOUND, 405: ProblemCode.METHOD}
 
 
 async def _of_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _OF_STATUS.get(error.status_code, ProblemCode.INVALID)
-    found = Problem(error.status_code, code, "There is nothing here." if error.status_code == 404 else str(error.detail))
+    found = Problem(
+        error.status_code, code, "There is nothing here." if error.status_code == 404 else str(error.detail)
+    )
     found.headers |= dict(error.headers or {})
     return found.response()

@@ -69,7 +69,8 @@ public final class Receiver {
         var secrets = new ArrayList<byte[]>();
         for (String text : texts.split(",")) {
             try {
-                if (!text.isBlank()) secrets.add(Base64.getDecoder().decode(text.strip().replaceFirst("^whsec_", "")));
+                String bare = text.strip().startsWith("whsec_") ? text.strip().substring(6) : "";
+                if (!text.isBlank()) secrets.add(Base64.getDecoder().decode(bare));
             } catch (IllegalArgumentException notBase64) {
                 secrets.add(new byte[0]);
             }
@@ -186,14 +187,16 @@ public final class Receiver {
 
         /** Keep what is new and, after it, the cursor. What came thin is completed by what is pulled. */
         synchronized void take(List<Entry> entries, String next) {
-            var lines = new LinkedHashMap<String, Map<String, Object>>();
+            var lines = new ArrayList<Map<String, Object>>();
+            var drills = new ArrayList<String>();
             for (Entry entry : entries) {
                 if (whole.containsKey(entry.id) && (!entry.whole || whole.get(entry.id))) continue;
-                lines.put(entry.id, Map.of("took", entry.id, "whole", entry.whole, "alert", entry.alert));
+                if (entry.drill && !whole.containsKey(entry.id)) drills.add(entry.id);
+                lines.add(Map.of("took", entry.id, "whole", entry.whole, "alert", entry.alert));
             }
-            var all = new ArrayList<>(lines.values());
-            if (next != null && !next.equals(cursor)) all.add(Map.of("cursor", next));
-            if (!all.isEmpty()) append(all);
+            if (next != null && !next.equals(cursor)) lines.add(Map.of("cursor", next));
+            if (!lines.isEmpty()) append(lines);
+            for (String id : drills) System.out.println("drill received: " + Json.write(id));
         }
 
         /** File what is next in its case. */
@@ -203,7 +206,6 @@ public final class Receiver {
             for (Entry entry : ordered) {
                 boolean isNext = entry.whole && entry.number <= last.getOrDefault(entry.caseId, 0L) + 1;
                 if (!isNext && !overGaps) continue;
-                if (entry.drill) System.out.println("drill received: " + Json.write(entry.id));
                 // Here, unless it is a drill, your own work with entry.alert begins. After a crash it is done again, so let it
                 // know a delivery id that it has seen. In force is, of each case_id and rule.id, the version with the greatest
                 // sequence, unless its status is retracted.
@@ -221,7 +223,8 @@ public final class Receiver {
     /** Fetch page after page from where the last pull ended. Throws whatever goes wrong. */
     static void pull(Store store, HttpClient client) throws IOException, InterruptedException {
         for (boolean more = !env("PULL_URL", "").isEmpty(); more; ) {
-            String cursor = store.cursor(), query = "?after=" + URLEncoder.encode(cursor, UTF_8) + "&limit=100";
+            String cursor = store.cursor();
+            String query = "?limit=100" + (cursor.isEmpty() ? "" : "&after=" + URLEncoder.encode(cursor, UTF_8));
             var request = HttpRequest.newBuilder(URI.create(env("PULL_URL", "") + query)).timeout(Duration.ofSeconds(30))
                     .header("Authorization", "Bearer " + env("PULL_TOKEN", "")).build();
             var answer = client.send(request, HttpResponse.BodyHandlers.ofInputStream());

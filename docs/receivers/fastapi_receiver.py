@@ -8,6 +8,7 @@ PULL_URL, PULL_TOKEN and PULL_SECONDS (how often it pulls anyway); SKIP_GAPS=1 (
 what nobody has). Put a proxy with TLS before it that passes on POST /alerts alone; GET /filed is for trying out.
 """
 
+import base64
 import http.client
 import json
 import os
@@ -35,17 +36,29 @@ CREATE INDEX IF NOT EXISTS by_case ON deliveries (case_id, delivery_sequence);
 CREATE TABLE IF NOT EXISTS pulled (one INTEGER PRIMARY KEY CHECK (one = 1), cursor TEXT NOT NULL);
 PRAGMA synchronous = FULL;
 """
+TAKE = """
+INSERT OR IGNORE INTO deliveries (delivery_id, case_id, delivery_sequence, drill, whole, alert) VALUES (?, ?, ?, ?, ?, ?)
+"""
+COMPLETE = "UPDATE deliveries SET whole = 1, alert = ? WHERE delivery_id = ? AND ? AND NOT whole"
+FILED = "SELECT case_id, delivery_sequence, delivery_id FROM deliveries WHERE filed AND NOT drill ORDER BY filed"
+WAITING = """
+SELECT delivery_id, case_id, delivery_sequence, whole FROM deliveries WHERE filed IS NULL ORDER BY case_id, delivery_sequence
+"""
+LAST = "SELECT coalesce(max(delivery_sequence), 0) FROM deliveries WHERE case_id = ? AND filed"
+FILE = "UPDATE deliveries SET filed = (SELECT coalesce(max(filed), 0) + 1 FROM deliveries) WHERE delivery_id = ?"
 
 
 def webhooks_of(secrets: str) -> list[Webhook]:
     """Return a verifier for each of the comma separated secrets. Ends the program where one is none."""
     texts = [text.strip() for text in secrets.split(",") if text.strip()]
+    bare = [text[6:] if text.startswith("whsec_") else "" for text in texts]
     try:
-        if texts and all(text.startswith("whsec_") and len(text) >= 38 for text in texts):  # 24 bytes as base64
-            return [Webhook(text) for text in texts]
+        keys = [base64.b64decode(text + "=" * (-len(text) % 4), validate=True) for text in bare]
     except ValueError:
-        pass
-    sys.exit("WEBHOOK_SECRETS: give whsec_…, several separated by commas")
+        keys = []
+    if not keys or min(map(len, keys)) < 24:
+        sys.exit("WEBHOOK_SECRETS: give whsec_…, several separated by commas")
+    return [Webhook(key) for key in keys]
 
 
 def is_verified(webhooks: Sequence[Webhook], headers: Mapping[str, str], body: bytes) -> bool:
@@ -87,15 +100,18 @@ class Store:
 
     def take(self, rows: Sequence[tuple[Any, ...]], cursor: str | None = None) -> None:
         """Keep what is new and the cursor after it, all or nothing; it is on the disk when this returns."""
+        drills = []
         with self._lock, self._db:
-            self._db.executemany(
-                "INSERT INTO deliveries (delivery_id, case_id, delivery_sequence, drill, whole, alert)"
-                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (delivery_id) DO UPDATE"
-                " SET whole = 1, alert = excluded.alert WHERE excluded.whole AND NOT deliveries.whole",
-                rows,
-            )
+            for row in rows:
+                delivery_id, _, _, drill, whole, alert = row
+                if self._db.execute(TAKE, row).rowcount and drill:
+                    drills.append(delivery_id)
+                self._db.execute(COMPLETE, (alert, delivery_id, whole))
             if cursor is not None:
                 self._db.execute("INSERT OR REPLACE INTO pulled VALUES (1, ?)", (cursor,))
+        for delivery_id in drills:
+            sys.stdout.write(f"drill received: {delivery_id!r}\n")
+            sys.stdout.flush()
 
     def cursor(self) -> str:
         """Return where the last pull ended, empty before the first."""
@@ -103,29 +119,21 @@ class Store:
 
     def waiting(self) -> set[str]:
         """Return the ids of what is not filed yet."""
-        return {row[0] for row in self._rows("SELECT delivery_id FROM deliveries WHERE filed IS NULL")}
+        return {row[0] for row in self._rows(WAITING)}
 
     def filed(self) -> list[dict[str, Any]]:
         """Return what was filed, in that order."""
-        names = "case_id, delivery_sequence, delivery_id"
-        rows = self._rows(f"SELECT {names} FROM deliveries WHERE filed AND NOT drill ORDER BY filed")  # noqa: S608
-        return [dict(zip(names.split(", "), row, strict=True)) for row in rows]
+        names = ("case_id", "delivery_sequence", "delivery_id")
+        return [dict(zip(names, row, strict=True)) for row in self._rows(FILED)]
 
     def file_ready(self, over_gaps: bool = False) -> None:
         """File what is next in its case."""
-        order = "SELECT delivery_id, case_id, delivery_sequence, drill, whole FROM deliveries WHERE filed IS NULL"
-        for delivery_id, case_id, number, drill, whole in self._rows(f"{order} ORDER BY case_id, delivery_sequence"):
-            of_case = "SELECT coalesce(max(delivery_sequence), 0) FROM deliveries WHERE case_id = ? AND filed"
-            if not over_gaps and not (whole and number <= self._rows(of_case, case_id)[0][0] + 1):
-                continue
-            if drill:
-                sys.stdout.write(f"drill received: {delivery_id!r}\n")
-                sys.stdout.flush()
-            # Here, unless it is a drill, your own work with the alert begins. After a crash it is done again, so let
-            # it know a delivery_id that it has seen. In force is, of each case_id and rule.id, the version with the
-            # greatest sequence, unless its status is retracted.
-            filed = "UPDATE deliveries SET filed = (SELECT coalesce(max(filed), 0) + 1 FROM deliveries)"
-            self._rows(f"{filed} WHERE delivery_id = ?", delivery_id)
+        for delivery_id, case_id, number, whole in self._rows(WAITING):
+            if over_gaps or (whole and number <= self._rows(LAST, case_id)[0][0] + 1):
+                # Here, unless it is a drill, your own work with the row's alert begins. After a crash it is done again,
+                # so let it know a delivery_id that it has seen. In force is, of each case_id and rule.id, the version
+                # with the greatest sequence, unless its status is retracted.
+                self._rows(FILE, delivery_id)
 
 
 def pull(store: Store) -> None:
@@ -137,7 +145,8 @@ def pull(store: Store) -> None:
         cursor, connection = store.cursor(), connect(url.netloc, timeout=30)
         try:
             headers = {"Authorization": f"Bearer {os.environ.get('PULL_TOKEN', '')}"}
-            connection.request("GET", f"{url.path}?{urlencode({'after': cursor, 'limit': 100})}", headers=headers)
+            query = urlencode({"limit": 100, **({"after": cursor} if cursor else {})})
+            connection.request("GET", f"{url.path}?{query}", headers=headers)
             answer = connection.getresponse()
             text = answer.read(PAGE_BYTES_MAX + 1)
         finally:

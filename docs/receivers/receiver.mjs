@@ -16,7 +16,7 @@ const TOLERANCE_SECONDS = 300;
 const env = process.env;
 
 const secrets = (env.WEBHOOK_SECRETS ?? "").split(",").map((text) => text.trim()).filter(Boolean).map((text) => {
-  const key = text.startsWith("whsec_") ? Buffer.from(text.slice(6), "base64") : Buffer.alloc(0);
+  const key = Buffer.from(/^whsec_[\w+/]+=*$/.test(text) ? text.slice(6) : "", "base64");
   return key.length >= 24 ? key : fail("WEBHOOK_SECRETS: give whsec_…, several separated by commas");
 });
 if (secrets.length === 0) fail("WEBHOOK_SECRETS: give whsec_…, several separated by commas");
@@ -94,16 +94,17 @@ function append(lines) {
 /** Keep what is new and, after it, the cursor. What came thin is completed by what is pulled. */
 function take(entries, next) {
   const fresh = entries.filter(({ id, whole: isWhole }) => !whole.has(id) || (isWhole && !whole.get(id)));
-  const lines = [...new Map(fresh.map((took) => [took.id, { took }])).values()];
+  const drills = fresh.filter(({ id, drill }) => drill && !whole.has(id));
+  const lines = fresh.map((took) => ({ took }));
   if (next !== undefined && next !== cursor) lines.push({ cursor: next });
   if (lines.length > 0) append(lines);
+  for (const { id } of drills) process.stdout.write(`drill received: ${JSON.stringify(id)}\n`);
 }
 
 /** File what is next in its case. */
 function fileReady(overGaps = false) {
   for (const entry of [...waiting.values()].sort((one, other) => one.number - other.number)) {
     if (!overGaps && !(entry.whole && entry.number <= (last.get(entry.caseId) ?? 0) + 1)) continue;
-    if (entry.drill) process.stdout.write(`drill received: ${JSON.stringify(entry.id)}\n`);
     // Here, unless it is a drill, your own work with entry.alert begins. After a crash it is done again, so let it know a delivery
     // id that it has seen. In force is, of each case_id and rule.id, the version with the greatest sequence, unless its status is
     // retracted.
@@ -114,7 +115,7 @@ function fileReady(overGaps = false) {
 /** Fetch page after page from where the last pull ended. Throws whatever goes wrong. */
 async function pull() {
   for (let more = Boolean(env.PULL_URL); more; ) {
-    const url = `${env.PULL_URL}?${new URLSearchParams({ after: cursor, limit: "100" })}`;
+    const url = `${env.PULL_URL}?${new URLSearchParams({ limit: "100", ...(cursor && { after: cursor }) })}`;
     const headers = { authorization: `Bearer ${env.PULL_TOKEN ?? ""}` };
     const answer = await fetch(url, { headers, redirect: "error", signal: AbortSignal.timeout(30_000) });
     if (answer.status !== 200) throw new Error(`status ${answer.status}`);
