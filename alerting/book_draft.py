@@ -6,6 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 from alerting.locked_file import Seen, owner_for
 from alerting.yaml_splice import Path as KeyPath
 from alerting.yaml_splice import YamlText
@@ -111,7 +113,7 @@ def changed(change: Callable[[Draft], Answer], draft: Draft, path: Path) -> Answ
             return answer
     except BookError:
         raise
-    except (LookupError, ValueError):  # of YAML too: what came out is none
+    except (LookupError, ValueError, yaml.YAMLError):
         pass
     raise BookError(
         BookProblem.FILE, f"{path}: is written in a form that commands cannot edit: edit it by hand, one key a line"

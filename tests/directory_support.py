@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,15 +63,11 @@ def file_settings(files: DeliveryFiles) -> dict[str, str]:
 
 
 def make_directory(
-    folder: Path,
-    *subscribers: Subscriber,
-    units: Sequence[dict[str, Any]] = ACCUSED,
-    silences: tuple[Silence, ...] = (),
+    *subscribers: Subscriber, units: Sequence[dict[str, Any]] = ACCUSED, silences: tuple[Silence, ...] = ()
 ) -> Directory:
     """Return a directory in which the subscribers get everything."""
-    files = write_registry(folder, [subscriber.name for subscriber in subscribers], units)
-    assert files.units is not None
-    registry = load_registry(files.units)
-    return Directory(registry, load_tree(files.routing, registry), subscribers, load_policy(None), silences)
-
-
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_registry(Path(folder), [subscriber.name for subscriber in subscribers], units)
+        assert files.units is not None
+        registry = load_registry(files.units)
+        return Directory(registry, load_tree(files.routing, registry), subscribers, load_policy(None), silences)

@@ -19,11 +19,18 @@ from models.base import Level
 from models.delivery import DeliveryRecord, DeliveryStatus, Outcome
 from models.times import SECOND, parse_instant
 from tests.alerting_support import make_alert, make_subscriber
+from tests.directory_support import make_directory
 
 NOW = parse_instant("2025-06-18T09:00:00+08:00")
 ONE = make_subscriber("one")
 RED_ONLY = make_subscriber("red-only", levels=frozenset({Level.RED}))
-BOTH = (ONE, RED_ONLY)
+BOTH = make_directory(ONE, RED_ONLY)
+VERSION = BOTH.registry.version
+
+
+def number(_: str) -> int:
+    """Positions are dispatch's business."""
+    return 1
 
 
 def attempted(name: str, item: Item, outcome: Outcome, now: int = NOW, case_id: str = "case-1") -> DeliveryRecord:
@@ -32,7 +39,7 @@ def attempted(name: str, item: Item, outcome: Outcome, now: int = NOW, case_id: 
 
 def offered(state: CaseOutbox, *alerts: Alert) -> CaseOutbox:
     for alert in alerts:
-        state = offer(state, alert, BOTH, NOW).state
+        state = offer(state, alert, BOTH, NOW, number).state
     return state
 
 
@@ -70,16 +77,16 @@ def test_only_a_delivered_record_takes_an_item_off() -> None:
         state = fold(state, attempted("one", head_of(state), outcome), number).state
         assert sequences(state) == [("a-1", 1), ("a-2", 2)]
     done = fold(state, attempted("one", head_of(state), Outcome.ACCEPTED), 100)
-    assert done.released == "a-1"
     assert sequences(done.state) == [("a-2", 2)]
 
 
-def test_a_body_is_released_when_the_last_lane_is_done_with_it() -> None:
+def test_a_body_is_needed_until_the_last_lane_is_done_with_it() -> None:
     state = offered(CaseOutbox("case-1"), make_alert("a-1", level="red"))
     first = fold(state, attempted("one", head_of(state), Outcome.ACCEPTED), 1)
-    assert first.released is None
+    assert first.state.needed() == {"a-1"}
     second = fold(first.state, attempted("red-only", head_of(state, "red-only"), Outcome.ACCEPTED), 2)
-    assert second.released == "a-1"
+    assert second.state.needed() == frozenset()
+    assert second.state.needed({"one"}) == {"a-1"}  # it may be said again
 
 
 def test_a_failure_sets_the_next_attempt_and_survives_encoding() -> None:
@@ -87,7 +94,7 @@ def test_a_failure_sets_the_next_attempt_and_survives_encoding() -> None:
     state = decode(encode(fold(state, attempted("one", head_of(state), Outcome.HTTP_5XX), 1).state))
     item = head_of(state)
     assert (item.attempts, item.outcome, item.status) == (1, Outcome.HTTP_5XX, DeliveryStatus.PENDING)
-    due = due_at(item, ONE)
+    due = due_at(item, ONE, VERSION)
     assert due is not None
     assert NOW + 4 * SECOND <= due <= NOW + 6 * SECOND
 
@@ -105,9 +112,9 @@ def test_gone_parks_until_the_entry_is_changed() -> None:
     state = fold(state, attempted("one", head_of(state), Outcome.GONE), 1).state
     parked = head_of(state)
     assert parked.status is DeliveryStatus.DISABLED
-    assert due_at(parked, ONE) is None
+    assert due_at(parked, ONE, VERSION) is None
     revised = dataclasses.replace(ONE, revision=2)
-    due = due_at(parked, revised)
+    due = due_at(parked, revised, VERSION)
     assert due is not None
     assert due <= NOW
     state = fold(state, attempted("one", parked, Outcome.HTTP_5XX), 2).state
@@ -118,7 +125,7 @@ def test_a_disabled_endpoint_parks_what_was_never_tried() -> None:
     state = offered(CaseOutbox("case-1"), make_alert("a-1"))
     state = fold(state, disabled_record("case-1", "one", ONE.endpoint_id, head_of(state)), 1).state
     item = head_of(state)
-    assert (item.status, item.attempts, due_at(item, ONE)) == (DeliveryStatus.DISABLED, 0, None)
+    assert (item.status, item.attempts, due_at(item, ONE, VERSION)) == (DeliveryStatus.DISABLED, 0, None)
 
 
 def test_a_stale_workers_late_record_is_corrected() -> None:
@@ -164,7 +171,7 @@ def test_what_is_remembered_is_bounded() -> None:
         b"[]",
         b"null",
         b"{}",
-        b'{"type":"dispatch-case","schema_version":2}',
+        b'{"type":"dispatch-case","schema_version":3}',
         b'{"type":"ticket","schema_version":1}',
     ],
 )

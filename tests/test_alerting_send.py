@@ -18,11 +18,11 @@ import pytest
 from alerting.addresses import ResolutionFailedError, Resolver
 from alerting.send import Answer, outcome_of_status, send
 from alerting.transport import EndpointClient
-from alerting.webhook import sign
+from alerting.webhook import Call, Entry, build_call
 from models.delivery import Outcome
 from models.subscriber import Subscriber
 from models.times import SECOND
-from tests.alerting_support import LOOPBACK, SECRET, Handler, make_subscriber, raw_server, read_request
+from tests.alerting_support import LOOPBACK, Handler, make_alert, make_subscriber, raw_server, read_request
 
 NOW = 1_750_208_400 * SECOND
 LONG = 20.0
@@ -44,11 +44,16 @@ def answering(*parts: bytes) -> Handler:
     return handle
 
 
+def call_to(subscriber: Subscriber) -> Call:
+    """Return a signed call of one alert."""
+    return build_call([Entry(make_alert().model_dump_json().encode(), "d-1", 1)], subscriber, NOW)
+
+
 async def attempt(subscriber: Subscriber, timeout_seconds: float = LONG, resolve: Resolver | None = None) -> Answer:
+    subscriber = dataclasses.replace(subscriber, timeout_seconds=timeout_seconds)
     client = EndpointClient(subscriber, resolve)
     try:
-        call = sign("d-1", b'{"alert_id":"a-1"}', SECRET, NOW)
-        return await send(client.http, subscriber.url, call, timeout_seconds, lambda: NOW)
+        return await send(client.http, call_to(subscriber), subscriber, lambda: NOW)
     finally:
         await client.aclose()
 
@@ -93,7 +98,7 @@ async def test_the_call_as_it_arrives() -> None:
         client = EndpointClient(subscriber)
         call = sign("d-1", b'{"alert_id":"a-1"}', SECRET, NOW)
         for _ in range(2):
-            answer = await send(client.http, subscriber.url, call, LONG, lambda: NOW)
+            answer = await send(client.http, call_to(subscriber), subscriber, lambda: NOW)
             assert answer == Answer(Outcome.ACCEPTED, 204)
         await client.aclose()
     first, second = (request.lower() for request in seen)

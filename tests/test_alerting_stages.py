@@ -10,9 +10,16 @@ from alerting.dedup import DedupReason, dedup
 from alerting.outbox_state import Item, Lane
 from alerting.route import RouteReason, route
 from alerting.stages import DECISION_REASONS, decide
+from alerting.told import Told
 from models.base import Family, Level
+from models.times import parse_instant
 from tests.alerting_support import make_alert, make_subscriber
+from tests.directory_support import ACCUSED, make_directory
 
+NOW = parse_instant("2025-06-18T09:00:00+08:00")
+KNOWN = (*ACCUSED, {"id": "U-B", "name": "乙局", "kind": "department", "level": "county"})
+ONE = make_subscriber()
+ALL = make_directory(ONE)
 INVOLVED = {"id": "U-B", "name": None, "role": "involved"}
 
 
@@ -43,9 +50,26 @@ INVOLVED = {"id": "U-B", "name": None, "role": "involved"}
     ],
 )
 def test_route(alert: dict[str, Any], subscriber: dict[str, Any], told: bool, reason: str) -> None:
-    decided = route(make_alert(**alert), make_subscriber(**subscriber), told)
-    assert decided is RouteReason(reason)
-    assert decided.sends is (reason in ("wanted", "follow_up"))
+    receiver = make_subscriber(**subscriber)
+    lane = Lane(told={"P01": Told("a-0", Level.YELLOW, NOW)}) if told else None
+    directory = make_directory(receiver, units=KNOWN)
+    decided = decide(make_alert(**alert), receiver, lane, directory, recipient=True, now=NOW)
+    assert decided.route is RouteReason(reason)
+    assert decided.route.goes_on is (reason in ("wanted", "follow_up"))
+
+
+def test_who_is_no_recipient_gets_no_news_but_what_takes_back_what_it_was_told() -> None:
+    receiver = make_subscriber()
+    rest = {"recipient": False, "waiting": False, "conflict": False}
+    assert route(make_alert(), receiver, told=False, **rest) is RouteReason.NOT_ROUTED
+    assert route(make_alert(status="retracted"), receiver, told=True, **rest) is RouteReason.FOLLOW_UP
+    assert route(make_alert(status="escalated"), receiver, told=True, **rest) is RouteReason.NOT_ROUTED
+
+
+def test_of_what_is_only_held_the_corrected_version_takes_the_place() -> None:
+    rest = {"recipient": True, "told": False, "waiting": True, "conflict": False}
+    assert route(make_alert(status="corrected"), make_subscriber(), **rest) is RouteReason.WANTED
+    assert route(make_alert(status="retracted"), make_subscriber(), **rest) is RouteReason.NEVER_TOLD
 
 
 @pytest.mark.parametrize(
@@ -59,22 +83,29 @@ def test_route(alert: dict[str, Any], subscriber: dict[str, Any], told: bool, re
     ],
 )
 def test_dedup(queued: tuple[str, ...], seen: tuple[str, ...], reason: DedupReason) -> None:
-    assert dedup("a-1", queued, seen) is reason
+    assert dedup("a-1", queued, (), seen) is reason
+
+
+def test_what_is_held_is_not_new() -> None:
+    assert dedup("a-1", (), ("a-1",), ()) is DedupReason.HELD
 
 
 def test_a_retraction_read_twice_is_a_duplicate_not_one_that_nobody_waits_for() -> None:
     item = Item("a-2", "P01", 2, enqueued_at=1, next_at=1)
     lane = Lane(next_sequence=3, queue=(item,), told={}, seen=("a-1", "a-2"))
-    decision = decide(make_alert("a-2", status="retracted"), make_subscriber(), lane)
+    decision = decide(make_alert("a-2", status="retracted"), ONE, lane, ALL, recipient=True, now=NOW)
     assert (decision.reason, decision.queues) == ("queued", False)
 
 
 def test_what_was_not_pushed_may_be_pushed_later_under_the_same_id() -> None:
-    first = decide(make_alert("a-1", push=False), make_subscriber(), None)
+    first = decide(make_alert("a-1", push=False), ONE, None, ALL, recipient=True, now=NOW)
     assert (first.reason, first.queues) == ("not_pushed", False)
-    second = decide(make_alert("a-1", push=True), make_subscriber(), None)
+    second = decide(make_alert("a-1", push=True), ONE, None, ALL, recipient=True, now=NOW)
     assert (second.reason, second.queues) == ("wanted", True)
 
 
 def test_the_reasons_are_a_closed_set() -> None:
-    assert len(set(DECISION_REASONS)) == len(RouteReason) + 2
+    assert len(set(DECISION_REASONS)) == len(DECISION_REASONS)
+    assert {"wanted", "conflict", "silenced", "quiet_hours", "superseded", "seen"} < {
+        str(one) for one in DECISION_REASONS
+    }

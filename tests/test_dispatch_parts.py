@@ -17,13 +17,14 @@ from alerting.stages import DECISION_REASONS
 from cli.subscribers import app as subscribers_app
 from models.delivery import DeliveryRecord, Outcome
 from models.times import parse_instant
-from streams.dispatch_batch import Batch, body_key, case_key, case_of, source_ts_ms
+from streams.dispatch_batch import Batch, body_key, case_key, case_of, position_key, source_ts_ms
 from streams.dispatch_log import standings
 from streams.metrics_dispatch import DispatchMetrics
 from tests.alerting_support import make_alert, make_subscriber
+from tests.directory_support import make_directory
 
 NOW = parse_instant("2025-06-18T09:00:00+08:00")
-SUBSCRIBERS = (make_subscriber("one"), make_subscriber("two"))
+DIRECTORY = make_directory(make_subscriber("one"), make_subscriber("two"))
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Rows:
 
 
 def batch_over(table: Rows) -> Batch:
-    return Batch(0, table, SUBSCRIBERS, NOW)
+    return Batch(0, table, DIRECTORY, NOW)
 
 
 def test_an_alert_becomes_records_a_body_and_a_value_in_that_order() -> None:
@@ -70,7 +71,8 @@ def test_an_alert_becomes_records_a_body_and_a_value_in_that_order() -> None:
         ("one", "pending", 0),
         ("two", "pending", 0),
     ]
-    assert table.apply(batch) == [body_key("case-1", "a-1"), case_key("case-1")]
+    positions = [position_key("one"), position_key("two")]
+    assert table.apply(batch) == [*positions, body_key("case-1", "a-1"), case_key("case-1")]
     assert table.rows[body_key("case-1", "a-1")] == value
     item = decode(table.rows[case_key("case-1")]).lanes["one"].queue[0]
     assert item.source_ts_ms == 2000000000000
@@ -78,7 +80,7 @@ def test_an_alert_becomes_records_a_body_and_a_value_in_that_order() -> None:
     again.take_alert(Row(value))
     # redelivered: the records are written again, nothing else changes
     assert again.deliveries == batch.deliveries
-    assert list(again.backlog_changes()) == [("one", 0), ("two", 0)]
+    assert list(again.backlog_changes()) == [("one", 0, 0), ("two", 0, 0)]
     assert [reason for _, reason in again.decisions] == ["queued", "queued"]
 
 
@@ -94,7 +96,7 @@ def test_the_body_goes_when_both_have_it() -> None:
         batch.take_outcome(Row(record.model_dump_json().encode(), offset, "hw.deliveries"))
         assert list(batch.heads()) == [(lane, "case-1", None if lane <= name else item) for lane in ("one", "two")]
         table.apply(batch)
-    assert set(table.rows) == {case_key("case-1")}
+    assert set(table.rows) == {case_key("case-1"), position_key("one"), position_key("two")}
 
 
 def test_own_pending_records_read_back_change_nothing() -> None:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from alerting.directory import Directory
 from alerting.outbox_state import Item
 from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord, DeliveryStatus, Outcome
+from models.subscriber import Subscriber
 from models.times import SECOND
 from streams.batches import PartitionLostError
 from streams.dispatch_lanes import Lanes
 from streams.dispatch_sender import Sender, Shell
 from streams.metrics_dispatch import DispatchMetrics
 from tests.alerting_support import LOOPBACK, make_alert, make_subscriber, raw_server, read_request
+from tests.directory_support import make_directory
 
 NOW = 1_750_208_400 * SECOND
 BODY = make_alert().model_dump_json().encode()
@@ -56,11 +59,25 @@ class World:
         await until(lambda: len(self.written) >= goal)
 
 
+class _Told(Sender):
+    """A sender whose table holds what it was told."""
+
+    def __init__(
+        self, subscriber: Subscriber, client: EndpointClient, shell: Shell, lanes: dict[tuple[int, str], Item | None]
+    ) -> None:
+        super().__init__(subscriber, client, shell)
+        self._lanes = lanes
+
+    def head(self, partition: int, case_id: str, item: Item | None) -> None:
+        self._lanes[partition, case_id] = item
+        super().head(partition, case_id, item)
+
+
 @contextlib.asynccontextmanager
 async def world(
-    folder: Path,
     body: Callable[..., bytes | None] = lambda *_: BODY,
-    queue: Callable[..., tuple[Item, ...]] | None = None,
+    gone: Collection[str] = (),
+    directory: Callable[[Subscriber], Directory | None] = make_directory,
     **fields: Any,
 ) -> AsyncIterator[World]:
     made: World
@@ -87,8 +104,14 @@ async def world(
 
         metrics = DispatchMetrics([subscriber.name], CollectorRegistry())
         died: list[BaseException] = []
-        shell = Shell(lambda: NOW, 1.0, is_head, body, write, died.append, metrics)
-        made = World(Sender(subscriber, EndpointClient(subscriber), shell), written, died=died)
+        now, lanes = directory(subscriber), dict[tuple[int, str], Item | None]()
+
+        def queue(partition: int, case_id: str, name: str) -> tuple[Item, ...]:
+            item = lanes.get((partition, case_id))
+            return () if item is None or case_id in gone else (item,)
+
+        shell = Shell(lambda: NOW, 1.0, lambda: now, queue, body, write, died.append, metrics)
+        made = World(_Told(subscriber, EndpointClient(subscriber), shell, lanes), written, died=died)
         made.sender.start()
         try:
             yield made
@@ -203,7 +226,7 @@ async def test_a_partition_lost_at_the_last_moment_is_left_to_its_new_owner() ->
 
 
 async def test_what_was_delivered_before_a_restart_is_not_sent_once_that_is_read() -> None:
-    async with world(is_head=lambda partition, case_id, name, alert_id: case_id != "case-1") as made:
+    async with world(gone=["case-1"]) as made:
         made.sender.head(0, "case-1", item_of())
         made.sender.head(0, "case-2", item_of(2))
         await made.answer(200)

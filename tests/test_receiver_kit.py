@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alerting.retry import SCHEDULE
 from docs.embed import FILES, PAGES, refreshed
+from models.times import HOUR, MINUTE, SECOND
 from tests.kafka_support import eventually
 from tests.receiver_kit_support import (
     BODY_BYTES_MAX,
@@ -419,3 +422,23 @@ def test_every_receiver_is_tested_and_shown() -> None:
         == {file.name for file in FILES}
         == {file.name for file in FOLDER.iterdir() if file.is_file()}
     )
+
+
+def test_both_pages_have_the_same_parts() -> None:
+    shapes = []
+    for page in PAGES:
+        text = re.sub(r"```.*?```", "```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        lines = text.splitlines()
+        code = re.findall(r"`([^`\n]+)`", text)
+        marks = [re.match(r"#+|\||[-\d]+\.? |    ", line) for line in lines]
+        shapes.append(([mark[0] for mark in marks if mark], sorted(code)))
+    assert shapes[0] == shapes[1]
+
+
+def test_the_pages_tell_the_schedule_that_is_kept() -> None:
+    for page, units in zip(PAGES, (("s", "min", "h"), ("秒", "分钟", "小时")), strict=True):
+        row = re.search(r"^\| [^|]*±20 %[^|]*\|(.*)\|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert row is not None
+        seconds = dict(zip(units, (SECOND, MINUTE, HOUR), strict=True))
+        told = [int(number) * seconds[unit] for number, unit in (cell.split() for cell in row[1].split("|"))]
+        assert told == [*SCHEDULE]

@@ -105,6 +105,7 @@ ROWS = (
     Row("blue while what is in force is of an older version", NONE, alert=BLUE, told=told(level="red") | {"P06": Told("a", None, None)}),
     Row("a correction to blue while red is in force", NONE, alert=BLUE | CORRECTED, told=told(), follow_up=True),
     Row("silenced and inhibited: the silence speaks", SILENCED, "18T18:00", alert=BLUE, told=told(), silences=FOR_UNIT),
+    Row("blue at night while red is in force", INHIBITED, None, "18T23:30", BLUE, NIGHTLY, told()),
     # --- quiet hours ---
     Row("yellow at night", QUIET, "19T07:00", "18T23:30", subscriber=NIGHTLY),
     Row("yellow before dawn", QUIET, "18T07:00", "18T03:00", subscriber=NIGHTLY),

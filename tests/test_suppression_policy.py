@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerting.silences import load_silences
 from alerting.suppress import SuppressReason, suppress
 from alerting.suppression_policy import Inhibition, Side, SuppressionPolicy, load_policy
 from alerting.told import Told
@@ -158,3 +160,12 @@ def test_by_a_policy_that_is_taken_no_two_warnings_inhibit_each_other(
         )
 
     assert [(a, b) for a in kinds for b in kinds if inhibits(a, b) and inhibits(b, a)] == []
+
+
+def test_the_examples_for_operators_are_taken(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "suppression.md").read_text(encoding="utf-8")
+    silences, policy = re.findall(r"```yaml\n((?:silences|urgent_levels):.*?)```", page, re.DOTALL)
+    path = tmp_path / "silences.yaml"
+    path.write_text(silences, encoding="utf-8")
+    assert [one.id for one in load_silences(path)] == ["S-1a2b3c4d"]
+    assert len(policy_of(tmp_path, policy).inhibitions) == 2
