@@ -102,7 +102,9 @@ def offer(
             continue
         if lane is not None and (given_way := lane.holds(alert.rule.id)) is not None and alert.push:
             superseded.append((subscriber.name, given_way.alert_id))
-            lane = lanes[subscriber.name] = _without(lane, alert.rule.id)
+            # Remembered: read again, it must not come back after what took its place.
+            seen = (*lane.seen, given_way.alert_id)[-SEEN_MAX:]
+            lane = lanes[subscriber.name] = replace(_without(lane, alert.rule.id), seen=seen)
         if decision.queues:
             item = _item(alert.alert_id, alert.rule.id, lane, now, number(subscriber.name), source_ts_ms)
             lanes[subscriber.name] = _enqueued(lane or Lane(), alert, item)
@@ -138,7 +140,7 @@ def _item(
 def _enqueued(lane: Lane, alert: Alert, item: Item) -> Lane:
     told = {rule: one for rule, one in lane.told.items() if rule != alert.rule.id}
     if alert.status is not Status.RETRACTED:
-        told[alert.rule.id] = Told(alert.alert_id, alert.level, item.enqueued_at)
+        told[alert.rule.id] = Told(alert.alert_id, alert.level, item.enqueued_at, family=alert.family)
     return replace(_again(lane, item), told=told)
 
 

@@ -13,7 +13,7 @@ import orjson
 
 from alerting.suppress import SuppressReason
 from alerting.told import Told
-from models.base import Level
+from models.base import Family, Level
 from models.delivery import DeliveryKind, DeliveryStatus, Outcome
 
 VALUE_TYPE = "dispatch-case"
@@ -163,7 +163,8 @@ def _told(found: Any) -> Told:
     if isinstance(found, str):  # version 1 knew the alert alone
         return Told(found, None, None)
     level = None if found["level"] is None else Level(found["level"])
-    return Told(found["alert_id"], level, found["at"], found["repeats"])
+    family = None if found.get("family") is None else Family(found["family"])
+    return Told(found["alert_id"], level, found["at"], found["repeats"], family)
 
 
 def _item(found: dict[str, Any]) -> Item:

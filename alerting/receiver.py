@@ -36,6 +36,8 @@ class Accepted:
     alert: dict[str, Any]
     received_at: float
     """Seconds since the epoch."""
+    lane: str = ""
+    """The last part of the URL's path: several subscribers may share one receiver."""
 
 
 class Receiver:
@@ -55,7 +57,7 @@ class Receiver:
         self.calls: defaultdict[str, int] = defaultdict(int)
         self._secrets, self._on_accepted, self._script = tuple(secrets), on_accepted, script
         self._known: set[str] = set()
-        self._last: dict[str, int] = {}
+        self._last: dict[tuple[str, str], int] = {}
         self.app = Starlette(routes=[Route("/{path:path}", self._receive, methods=["POST"])])
 
     async def _receive(self, request: Request) -> Response:
@@ -76,17 +78,17 @@ class Receiver:
         if webhook_id in self._known:
             self.duplicates.append(webhook_id)
         else:
-            self._accept(webhook_id, alert)
+            self._accept(webhook_id, alert, request.url.path.rpartition("/")[2])
         return Response(status_code=204)
 
-    def _accept(self, webhook_id: str, alert: dict[str, Any]) -> None:
+    def _accept(self, webhook_id: str, alert: dict[str, Any], lane: str) -> None:
         self._known.add(webhook_id)
         case, number = str(alert["case_id"]), int(alert["delivery_sequence"])
-        expected = self._last.get(case, 0) + 1
+        expected = self._last.get((lane, case), 0) + 1
         if number != expected:
             self.out_of_order.append((case, expected, number))
-        self._last[case] = number
-        accepted = Accepted(webhook_id, alert, time.time())
+        self._last[lane, case] = number
+        accepted = Accepted(webhook_id, alert, time.time(), lane)
         self.accepted.append(accepted)
         if self._on_accepted is not None:
             self._on_accepted(accepted)

@@ -16,6 +16,7 @@ import typer
 from rich.table import Table
 
 from cli.configured import refusals
+from cli.demo_registry import SUBSCRIBERS, write_files
 from cli.demo_stories import EXPECTED, UNTIL, demo_events
 from cli.output import fail, out
 
@@ -28,16 +29,6 @@ DELIVERY_SECONDS = 60.0
 COLOURS = {"blue": "blue", "yellow": "yellow", "red": "red"}
 STATUS_TITLES = {"raised": "新预警", "escalated": "升级", "corrected": "更正", "retracted": "撤回"}
 LEVEL_TITLES = {"blue": "蓝", "yellow": "黄", "red": "红"}
-
-SUBSCRIBERS = """\
-subscribers:
-  - name: demo
-    url: {url}
-    secret: {{env: {variable}}}
-    allow_http: true
-    allow_networks: [127.0.0.0/8]
-    levels: [yellow, red]
-"""
 
 
 @app.command()
@@ -96,10 +87,15 @@ class _Demo:
         receiver = Receiver([WebhookSecret.parse(secret)], on_accepted=self._show)
         url = stack.enter_context(serve(receiver))
         self._data.mkdir(parents=True, exist_ok=True)
-        subscribers = self._data / "subscribers.yaml"
-        subscribers.write_text(SUBSCRIBERS.format(url=url, variable=SECRET_VARIABLE), encoding="utf-8")
+        subscribers, units = write_files(self._data, url, SECRET_VARIABLE)
         out.print("starting a real Apache Kafka, two workers and dispatch …")
-        settings = Settings(core_time="recorded", partitions=PARTITIONS, subscribers_file=subscribers, retry_scale=0.01)
+        settings = Settings(
+            core_time="recorded",
+            partitions=PARTITIONS,
+            subscribers_file=subscribers,
+            units_file=units,
+            retry_scale=0.01,
+        )
         machine = SingleMachine(settings, self._data, workers=2)
         stack.callback(machine.stop)
         machine.start()
@@ -137,7 +133,8 @@ class _Demo:
         title = f"{STATUS_TITLES[alert['status']]} {LEVEL_TITLES[alert['level']]}"
         out.print("■", style=colour, end="")
         out.print(f" 已验签 {title}  {alert['rule']['id']}  工单{alert['tickets'][0]}  ", end="")
-        out.print(alert["headline"], markup=False)
+        out.print(alert["headline"], markup=False, end="")
+        out.print(f"  → {SUBSCRIBERS.get(accepted.lane, accepted.lane)}", markup=False)
         if alert["status"] != "retracted":
             for evidence in alert["evidence"][-3:]:
                 out.print(f"      {evidence['occurred_at'][:16].replace('T', ' ')}  {evidence['what']}", markup=False)

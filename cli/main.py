@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("cli.schema", "Print a contract's JSON Schema."),
     "subscribers": ("cli.subscribers", "Check and list subscribers."),
     "deliveries": ("cli.deliveries", "Show what is pending at subscribers, and why."),
+    "silences": ("cli.silences", "Silence warnings for a while, with a reason."),
+    "api": ("cli.api", "Serve the HTTP API: subscribers, alerts to pull, replay, why."),
     "sealed": ("cli.sealed", "List the shells of what was sealed, to be handed over by hand."),
 }
 

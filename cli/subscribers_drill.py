@@ -13,7 +13,7 @@ from alerting.drills import drill_mark, drill_request
 from cli.configured import BootstrapOption, ConfigOption, PrefixOption, cluster_of
 from cli.output import fail
 from cli.subscribers_book import AsJson, FileOption, book_of, refusing
-from models.delivery import DeliveryRecord, Outcome
+from models.delivery import DeliveryRecord, DeliveryStatus, Outcome
 from models.redelivery import RedeliveryRequest
 from models.times import SECOND
 
@@ -43,6 +43,8 @@ class Drill:
         status = f" ({record.http_status})" if record.http_status is not None else ""
         if self.accepted:
             return f"accepted{status} after {self.latency_ms} ms"
+        if record.status is DeliveryStatus.DISABLED:
+            return f"not accepted: {record.outcome.value}{status}; the endpoint is off until `subscribers revise` tries it again"
         return (
             f"not accepted: {record.outcome.value}{status} after {self.latency_ms} ms; it is tried again like any other"
         )

@@ -94,6 +94,8 @@ class Batch:
         self.decisions += [(decision.subscriber, decision.reason) for decision in offered.decisions]
         self.deliveries += [queued_record(alert.case_id, name, item) for name, item in offered.queued]
         self.decided += Decided(self.directory, self.now).offered(alert, offered, occasion)
+        if any(held.until is None for lane in offered.state.lanes.values() for held in lane.held):
+            self.wake(alert.case_id)  # what waits for the case to change
 
     def take_outcome(self, record: Any) -> None:
         """Take a record of hw.deliveries."""

@@ -104,6 +104,10 @@ class SingleMachine:
             **self._common("dispatch", self.workers),
             "HOTLINE_WATCH_SUBSCRIBERS_FILE": str(subscribers.absolute()),
         }
+        for name in ("units_file", "routing_file", "suppression_file", "silences_file"):
+            path = getattr(self.settings, name)
+            if path is not None:
+                environment[f"HOTLINE_WATCH_{name.upper()}"] = str(path.absolute())
         return self._service("dispatch", "dispatch", environment)
 
     def _service(self, name: str, command: str, environment: dict[str, str]) -> Service:

@@ -28,6 +28,7 @@ from streams.ticking import send_ticks
 from streams.topics import TopicSet
 from streams.topics_admin import create_topics
 from tests.builders import KEYS, Run, engine, reader
+from tests.directory_support import delivery_files, file_settings
 from tests.kafka_support import Worker, eventually, read_all
 
 OWN_RULES = frozenset({"P01", "P02", "P03", "P06", "P07", "P09", "P10", "P12"})
@@ -65,6 +66,8 @@ class Live:
             "RETRY_SCALE": "0.01",
             "DATA_DIR": str(self.data_dir(name)),
         }
+        if "SUBSCRIBERS_FILE" in self.settings:
+            common |= file_settings(delivery_files(Path(self.settings["SUBSCRIBERS_FILE"])))
         return {f"HOTLINE_WATCH_{key}": value for key, value in (common | self.settings).items()}
 
     def data_dir(self, name: str) -> Path:

@@ -210,7 +210,7 @@ class World:
 
     def read_alert(self, index: int) -> None:
         alert = self.alerts[index]
-        result = offer(self.states.get(alert.case_id, CaseOutbox(alert.case_id)), alert, BOTH, NOW)
+        result = offer(self.states.get(alert.case_id, CaseOutbox(alert.case_id)), alert, BOTH, NOW, number)
         self.records += [queued_record(alert.case_id, name, item) for name, item in result.queued]
         self.states[alert.case_id] = decode(encode(result.state))
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import textwrap
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from alerting.registration import load_subscribers
+from alerting.subscriber_book import SubscriberBook
 from models.base import Family, Level
-from models.secrets import Rolling, WebhookSecret
+from models.secrets import RobotSecret, Rolling, SigningKey, WebhookSecret
 from models.strict_yaml import ConfigFileError
-from models.subscriber import Subscriber
+from models.subscriber import Format, Payload, Privacy, Subscriber
+from models.times import parse_instant
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET_TEXT = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNk"
@@ -124,7 +132,7 @@ def test_refused_with_its_line_and_without_its_values(tmp_path: Path, text: str,
 def test_an_inline_secret_only_in_a_file_that_others_cannot_read(tmp_path: Path, mode: int, taken: bool) -> None:
     text = ENTRY.replace("{env: HOOK_SECRET}", "{inline: " + SECRET_TEXT + "}")
     if taken:
-        assert load(tmp_path, text, mode)[0].secret == WebhookSecret.parse(SECRET_TEXT)
+        assert load(tmp_path, text, mode)[0].secrets == (Rolling(WebhookSecret.parse(SECRET_TEXT)),)
         return
     with pytest.raises(ConfigFileError, match=r":4: .*others can read") as refused:
         load(tmp_path, text, mode)
@@ -134,7 +142,7 @@ def test_an_inline_secret_only_in_a_file_that_others_cannot_read(tmp_path: Path,
 def test_nothing_shows_a_secret_or_a_url(tmp_path: Path) -> None:
     text = ENTRY.replace("{env: HOOK_SECRET}", "{inline: " + SECRET_TEXT + "}").replace("/hook", "/hook?token=abc123")
     subscriber = load(tmp_path, text)[0]
-    shown = f"{subscriber!r} {subscriber} {subscriber.secret!r} {subscriber.endpoint_id}"
+    shown = f"{subscriber!r} {subscriber} {subscriber.secrets!r} {subscriber.endpoint_id}"
     assert SECRET_TEXT not in shown
     assert "abc123" not in shown
 
@@ -159,11 +167,230 @@ def test_the_endpoint_changes_with_its_url_and_revision(tmp_path: Path) -> None:
     assert len(endpoints) == 3  # levels do not make it another endpoint
 
 
+# --- formats, references, keys in rotation, certificates, quiet hours, removed names ---
+
+KEY_TEXT = "whsk_" + base64.b64encode(bytes(range(32))).decode()
+ROBOT = """\
+subscribers:
+  - name: group
+    url: https://qyapi.example/send?key=robot-token
+    format: dingtalk
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        (ENTRY + "    format: xml\n", 5, "format"),
+        (ENTRY + "    payload: half\n", 5, "payload"),
+        (ENTRY + "    privacy: none\n", 5, "privacy"),
+        (ENTRY + "    robot_secret: {env: HOOK_SECRET}\n", 2, "only DingTalk and Feishu"),
+        (ENTRY.replace("    secret: {env: HOOK_SECRET}\n", ""), 2, "every subscriber but a chat robot"),
+        (ROBOT + "    payload: thin\n", 2, "chat group"),
+        (ROBOT.replace("dingtalk", "wecom") + "    robot_secret: {env: HOOK_SECRET}\n", 2, "only DingTalk and Feishu"),
+        (ROBOT + "    robot_secret: {env: TINY}\n", 5, "robot_secret"),
+        (
+            ENTRY.replace("https://receiver.example/hook", "{env: NOT_THERE}"),
+            3,
+            "url: the environment has no NOT_THERE",
+        ),
+        (ENTRY.replace("https://receiver.example/hook", "{file: missing}"), 3, "url: the file cannot be read"),
+        (ENTRY.replace("https://receiver.example/hook", "{env: URL_HTTP}"), 3, "allow_http"),
+        (ENTRY.replace("https://receiver.example/hook", "{env: URL_HERE}"), 3, "not public"),
+        (ENTRY.replace("https://receiver.example/hook", "{}"), 3, "url"),
+        (ENTRY.replace("https://receiver.example/hook", "['https://receiver.example/hook']"), 3, "url"),
+        (ENTRY + "    signing_key: {env: HOOK_SECRET}\n", 5, "whsk_"),
+        (ENTRY + "    signing_key: {env: SHORT_KEY}\n", 5, "32"),
+        (ENTRY + "    signing_key: {file: missing}\n", 5, "signing_key"),
+        (ENTRY + "    previous_secrets: [{secret: {env: HOOK_SECRET}}]\n", 5, "until"),
+        (ENTRY + "    previous_secrets: [{secret: {env: HOOK_SECRET}, until: tomorrow}]\n", 5, "RFC 3339"),
+        (ENTRY + "    previous_secrets: [{secret: {env: SHORT}, until: 2025-06-18T09:00:00Z}]\n", 5, "24"),
+        (ENTRY + "    previous_secrets: [{secret: {env: GONE}, until: 2025-06-18T09:00:00Z}]\n", 5, "GONE"),
+        (
+            ENTRY
+            + f"    previous_secrets: [{', '.join(5 * ['{secret: {env: HOOK_SECRET}, until: 2025-06-18T09:00:00Z}'])}]\n",
+            5,
+            "at most 4",
+        ),
+        (ENTRY + "    previous_signing_keys: [{secret: {env: KEY}, until: 2025-06-18T09:00:00Z}]\n", 2, "none in use"),
+        (
+            ROBOT + "    previous_secrets: [{secret: {env: HOOK_SECRET}, until: 2025-06-18T09:00:00Z}]\n",
+            2,
+            "none in use",
+        ),
+        (ENTRY + "    quiet_hours: {start: '22:00'}\n", 5, "end"),
+        (ENTRY + "    quiet_hours: {start: '24:00', end: '07:00'}\n", 5, "time of day"),
+        (ENTRY + "    quiet_hours: {start: '7:00', end: '22:00'}\n", 5, "time of day"),
+        (ENTRY + "    quiet_hours: {start: 22:00, end: 07:00}\n", 5, "start"),  # YAML's number to the base of 60
+        (ENTRY + "    quiet_hours: {start: '22:00', end: '22:00'}\n", 5, "the same"),
+        (ENTRY + "    quiet_hours: {start: '22:00', end: '07:00', levels: []}\n", 5, "levels"),
+        (ENTRY + "    rate_per_minute: 0\n", 5, "rate_per_minute"),
+        (ENTRY + "    group_wait_seconds: -1\n", 5, "group_wait_seconds"),
+        (ENTRY + "    group_wait_seconds: .inf\n", 5, "group_wait_seconds"),
+        (ENTRY + "    repeat_hours: 0.5\n", 5, "repeat_hours"),
+        (ENTRY + "    enabled: 'no'\n", 5, "enabled"),
+        (ENTRY + "    revision: 0\n", 5, "revision"),
+        (ENTRY + "    client_certificate: {cert_file: a.pem}\n", 5, "key_file"),
+        (ENTRY + "    client_certificate: {cert_file: a.pem, key_file: b.pem}\n", 5, "cannot be read as a PEM"),
+        (ENTRY + "removed: [one]\n", 2, "was removed"),
+        (ENTRY + "removed: [One]\n", 5, "removed"),
+        (ENTRY + "removed: one\n", 5, "removed"),
+    ],
+)
+def test_a_newer_field_is_refused_with_its_line_and_without_its_values(
+    tmp_path: Path, text: str, line: int, says: str
+) -> None:
+    environ = ENVIRON | {
+        "KEY": KEY_TEXT,
+        "SHORT_KEY": "whsk_QUJDREVGR0g=",
+        "TINY": "SEC123",
+        "URL_HTTP": "http://receiver.example/hook?token=hidden",
+        "URL_HERE": "https://127.0.0.1/hook?token=hidden",
+    }
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigFileError) as refused:
+        load_subscribers(path, environ)
+    message = str(refused.value)
+    assert message.startswith(f"{path}:{line}: ")
+    assert says in message
+    for hidden in (*environ.values(), "robot-token", "hidden"):
+        assert hidden not in message
+
+
+def test_what_a_format_brings_with_it(tmp_path: Path) -> None:
+    plain = load(tmp_path, ENTRY)[0]
+    assert (plain.format, plain.payload, plain.privacy) == (Format.JSON, Payload.FULL, Privacy.FULL)
+    assert plain.rate_per_minute is None
+    robot = load(tmp_path, ROBOT + "    robot_secret: {env: HOOK_SECRET}\n")[0]
+    assert (robot.format.is_chat, robot.privacy, robot.rate_per_minute) == (True, Privacy.STANDARD, 20)
+    assert robot.secrets == ()
+    assert robot.robot_secret == RobotSecret.parse(SECRET_TEXT)
+    said = load(tmp_path, ROBOT + "    privacy: minimal\n    rate_per_minute: 5\n    secret: {env: HOOK_SECRET}\n")[0]
+    assert (said.privacy, said.rate_per_minute, len(said.secrets)) == (Privacy.MINIMAL, 5, 1)
+
+
+@pytest.mark.parametrize(("mode", "taken"), [(0o600, True), (0o640, False), (0o644, False)])
+def test_a_chat_robots_url_only_in_a_file_that_others_cannot_read(tmp_path: Path, mode: int, taken: bool) -> None:
+    if taken:
+        assert load(tmp_path, ROBOT, mode)[0].url.endswith("robot-token")
+        return
+    with pytest.raises(ConfigFileError, match=r":3: .*chmod 600") as refused:
+        load(tmp_path, ROBOT, mode)
+    assert "robot-token" not in str(refused.value)
+    (tmp_path / "group.url").write_text("https://qyapi.example/send?key=robot-token\n")
+    by_reference = ROBOT.replace("https://qyapi.example/send?key=robot-token", "{file: group.url}")
+    assert load(tmp_path, by_reference, mode)[0].url == "https://qyapi.example/send?key=robot-token"
+
+
+def test_a_url_by_reference_is_the_same_endpoint(tmp_path: Path) -> None:
+    by_reference = write(tmp_path, ENTRY.replace("https://receiver.example/hook", "{env: URL}"))
+    environ = ENVIRON | {"URL": " https://receiver.example/hook\n"}
+    endpoint = load_subscribers(by_reference, environ)[0].endpoint_id
+    assert endpoint == load(tmp_path, ENTRY)[0].endpoint_id
+
+
+def test_keys_in_rotation_come_with_their_end_the_current_one_first(tmp_path: Path) -> None:
+    (tmp_path / "old.key").write_text(KEY_TEXT)
+    text = (
+        ENTRY
+        + "    previous_secrets:\n"
+        + "      - secret: {env: OLD}\n        until: 2025-06-18T09:00:00+08:00\n"
+        + "    signing_key: {env: KEY}\n"
+        + "    previous_signing_keys: [{secret: {file: old.key}, until: 2025-06-18T01:00:00Z}]\n"
+    )
+    both = "whsk_" + base64.b64encode(bytes(range(32, 96))).decode()  # the seed, and the public key behind it
+    environ = ENVIRON | {"OLD": "o" * 24, "KEY": both}
+    subscriber = load_subscribers(write(tmp_path, text), environ)[0]
+    until = parse_instant("2025-06-18T09:00:00+08:00")
+    assert subscriber.secrets == (
+        Rolling(WebhookSecret.parse(SECRET_TEXT)),
+        Rolling(WebhookSecret(b"o" * 24), until),
+    )
+    assert subscriber.signing_keys == (
+        Rolling(SigningKey(bytes(range(32, 64)))),
+        Rolling(SigningKey(bytes(range(32))), until),
+    )
+    previous = subscriber.secrets[1]
+    assert (previous.signs(until - 1), previous.signs(until), subscriber.secrets[0].signs(until)) == (True, False, True)
+
+
+def test_quiet_hours_and_the_rest_of_what_paces_calls(tmp_path: Path) -> None:
+    more = "    quiet_hours: {start: '22:00', end: '07:00'}\n    group_wait_seconds: 30\n    repeat_hours: 24\n    enabled: false\n"
+    subscriber = load(tmp_path, ENTRY + more)[0]
+    assert subscriber.quiet_hours is not None
+    assert subscriber.quiet_hours.levels == [Level.BLUE, Level.YELLOW]
+    assert (subscriber.group_wait_seconds, subscriber.repeat_hours, subscriber.enabled) == (30, 24, False)
+
+
+def test_removed_names_are_kept_and_do_not_hinder_others(tmp_path: Path) -> None:
+    assert [one.name for one in load(tmp_path, ENTRY + "removed: [two, three]\n")] == ["one"]
+
+
+def write_certificate(folder: Path, name: str, password: bytes | None = None) -> None:
+    """Write `<name>.pem` and its key `<name>.key.pem`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    day = timedelta(days=1)
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(start).not_valid_after(start + day)
+    lock = serialization.NoEncryption() if password is None else serialization.BestAvailableEncryption(password)
+    (folder / f"{name}.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    (folder / f"{name}.key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)
+    )
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "taken"),
+    [
+        ("ours.pem", "ours.key.pem", True),
+        ("ours.pem", "other.key.pem", False),  # not a pair
+        ("ours.key.pem", "ours.pem", False),
+        ("ours.pem", "locked.key.pem", False),
+        ("locked.pem", "locked.key.pem", False),  # nobody is there to type its passphrase
+        ("ours.pem", "missing.pem", False),
+        ("ours.pem", "text.pem", False),
+    ],
+)
+def test_a_client_certificate_is_taken_with_its_own_key_alone(tmp_path: Path, cert: str, key: str, taken: bool) -> None:
+    write_certificate(tmp_path, "ours")
+    write_certificate(tmp_path, "other")
+    write_certificate(tmp_path, "locked", b"passphrase")
+    (tmp_path / "text.pem").write_text("hunter2")
+    text = ENTRY + f"    client_certificate: {{cert_file: {cert}, key_file: {key}}}\n"
+    if taken:
+        assert load(tmp_path, text)[0].client_certificate == (str(tmp_path / cert), str(tmp_path / key))
+        return
+    with pytest.raises(ConfigFileError, match=r":5: one: client_certificate: cannot be read") as refused:
+        load(tmp_path, text)
+    assert "hunter2" not in str(refused.value)
+
+
 def test_the_example_is_taken(tmp_path: Path) -> None:
     example = (ROOT / "deploy" / "subscribers.example.yaml").read_text(encoding="utf-8")
     (tmp_path / "secrets").mkdir()
-    for name in ("platform", "team-jiaozhou", "complaints-office"):
-        (tmp_path / "secrets" / name).write_text(SECRET_TEXT)
+    for name in ("platform", "team-jiaozhou", "complaints-office", "duty-group.robot"):
+        (tmp_path / "secrets" / f"{name}.secret").write_text(SECRET_TEXT)
+    (tmp_path / "secrets" / "platform.key").write_text(KEY_TEXT)
+    (tmp_path / "secrets" / "duty-group.url").write_text("https://oapi.example.org/robot/send?access_token=t")
     path = write(tmp_path, example, 0o644)
     subscribers = load_subscribers(path, {"WARNINGS_DEMO_SECRET": SECRET_TEXT})
-    assert [subscriber.name for subscriber in subscribers] == ["platform", "team-jiaozhou", "complaints-office", "demo"]
+    names = ["platform", "team-jiaozhou", "complaints-office", "duty-group", "demo"]
+    assert [subscriber.name for subscriber in subscribers] == names
+
+
+def test_the_example_can_be_edited(tmp_path: Path) -> None:
+    test_the_example_is_taken(tmp_path)
+    path = tmp_path / "subscribers.yaml"
+    before = path.read_text(encoding="utf-8")
+    book = SubscriberBook(path, environ={"WARNINGS_DEMO_SECRET": SECRET_TEXT})
+    for entry in book.entries():
+        book.revise(entry.name)
+        book.set_enabled(entry.name, False)
+    book.rotate("platform", now=parse_instant("2025-06-18T09:00:00+08:00"))
+    after = path.read_text(encoding="utf-8")
+    assert [
+        line for line in after.splitlines() if "#" in line and "revision" not in line and "secrets/" not in line
+    ] == [line for line in before.splitlines() if "#" in line and "revision" not in line and "secrets/" not in line]
+    assert not any(one.enabled for one in book.subscribers())

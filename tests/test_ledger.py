@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from console.api.cursor import CursorError, decode_cursor, encode_cursor
@@ -292,6 +292,7 @@ class Run:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(steps=STEPS)
+@example(steps=[("queue", 0, 0, 1), ("queue", 0, 1, 1), ("update", 0), ("rebuild", 0)])
 def test_a_puller_misses_nothing_and_sees_each_case_in_order(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerting.guard import GuardReason
 from alerting.registry import Registry, load_registry
 from alerting.routing import Routed, RoutingTree, load_tree
 from alerting.routing_load import implies
@@ -17,7 +19,7 @@ from alerting.routing_tree import Subject, When
 from models.base import Family, Level
 from models.strict_yaml import ConfigFileError
 from models.times import parse_instant
-from models.units import UnitKind, UnitLevel
+from models.units import Duty, UnitEntry, UnitKind, UnitLevel
 from tests.alerting_support import make_alert
 
 NOW = parse_instant("2025-06-20T00:00:00+08:00")
@@ -164,6 +166,8 @@ def test_accused_are_who_they_were_and_recipients_are_of_today(tmp_path: Path) -
   - {id: U-OLD, name: 旧局, kind: department, level: county, supervised_by: U-T1, valid_to: 2025-06-19, successor: U-NEW}
   - {id: U-NEW, name: 新局, kind: department, level: county, supervised_by: U-T3, valid_from: 2025-06-19}
   - {id: U-END, name: 撤销局, kind: department, level: county, supervised_by: U-T1, valid_to: 2025-06-19}
+  - {id: U-GAP, name: 筹建前的局, kind: department, level: county, supervised_by: U-T1, valid_to: 2025-06-19, successor: U-SOON}
+  - {id: U-SOON, name: 筹建的局, kind: department, level: county, supervised_by: U-T3, valid_from: 2025-07-01}
   - {id: U-RE, name: 又一局, kind: department, level: county, supervised_by: U-T1, valid_to: 2025-06-18}
   - {id: U-RE, name: 又一公司, kind: subdistrict, level: county, supervised_by: U-T3, valid_from: 2025-06-19}
 """,
@@ -172,6 +176,7 @@ def test_accused_are_who_they_were_and_recipients_are_of_today(tmp_path: Path) -
     assert sent(renamed)["to"] == ["U-T3"], "who supervises what it has become"
     assert "主送“三组”(U-T3):监督“旧局”(U-OLD)(现为“新局”(U-NEW))。" in renamed.why
     assert sent(DEFAULT.route(about("U-END"), registry, NOW))["to"] == ["U-T2"], "what its supervisor has become"
+    assert sent(DEFAULT.route(about("U-GAP"), registry, NOW))["to"] == ["U-T3"], "who will supervise what it becomes"
     assert DEFAULT.route(about("U-RE"), registry, NOW).branch == "human_pool", "nobody had the id on that day"
     assert DEFAULT.route(about("U-NEW"), registry, NOW).branch == "human_pool", "it was not there yet"
 
@@ -234,6 +239,25 @@ def test_one_level_up_is(name: str, tmp_path: Path) -> None:
     routed = DEFAULT.route(about("U-T"), registry, NOW)
     assert routed.branch == "one-level-up"
     assert sent(routed) == {"to": [expected or "U-POOL"]}
+
+
+def test_the_examples_of_the_page_on_routing_load(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parent.parent
+    page = (root / "docs" / "routing.md").read_text(encoding="utf-8")
+    shown = re.findall(r"```(yaml|csv)\n(.*?)```", page, re.DOTALL)
+    assert [kind for kind, _ in shown] == ["yaml", "csv", "yaml"]
+    paths = [tmp_path / name for name in ("units.yaml", "units.csv", "routing.yaml")]
+    for path, (_, text) in zip(paths, shown, strict=True):
+        path.write_text(text, encoding="utf-8")
+    assert load_registry(paths[0]).units == load_registry(paths[1]).units
+    load_tree(paths[2], load_registry(root / "deploy" / "units.example.yaml"))
+
+
+def test_the_page_on_routing_tells_every_word_of_the_files() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "routing.md").read_text(encoding="utf-8")
+    branches = [case.branch for case in DEFAULT.file.cases]
+    words = [*UnitEntry.model_fields, *UnitKind, *UnitLevel, *Duty, *When.model_fields, *GuardReason, *branches]
+    assert [word for word in words if f"`{word}`" not in page] == []
 
 
 def load(folder: Path, text: str, registry: Registry | None = None) -> RoutingTree:

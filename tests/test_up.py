@@ -21,6 +21,7 @@ from streams.settings import PseudonymKeySettings, Settings
 from streams.single import SingleMachine
 from streams.topics import TopicSet
 from tests.builders import Story
+from tests.directory_support import delivery_files, file_settings
 from tests.kafka_support import Worker, eventually, process_exists
 from tests.live_support import SECRET, send, subscribers_file, to_bytes
 
@@ -64,7 +65,7 @@ def up(folder: Path, data: Path, url: str, number: int, **settings: str) -> Iter
     """Yield the service when it says that it is up."""
     common = {
         "PARTITIONS": str(TOPICS.partitions),
-        "SUBSCRIBERS_FILE": str(subscribers_file(folder, url)),
+        **file_settings(delivery_files(subscribers_file(folder, url))),
         "RETRY_SCALE": "0.01",
         "SESSION_TIMEOUT_SECONDS": "3",
         "COMMIT_INTERVAL_SECONDS": "0.2",
