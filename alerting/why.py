@@ -44,9 +44,9 @@ REASONS = {
     "queued": "已在发送队列中",
     "held": "此前已暂缓,尚未到再次判断的时间",
     "group_wait": "等待与同一事项的其他预警一并发送",
-    "inhibited": "同一事项已有更要紧的预警,暂缓",
-    "silenced": "静默期内,暂缓",
-    "quiet_hours": "免打扰时段内,暂缓",
+    "inhibited": "同一事项已有更要紧的预警",
+    "silenced": "静默期内",
+    "quiet_hours": "免打扰时段内",
     "superseded": "已被同一预警的新版本取代",
     "nobody": "没有可投的接收方",
 }

@@ -2,17 +2,16 @@
 URL's path, which may be one.
 """
 
-import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from cli import subscribers_edit
-from cli.output import fail, out
+from cli.output import fail, print_rows
 from cli.subscribers_add import add
+from cli.subscribers_book import AsJson
 from cli.subscribers_drill import send_drill
 from models.times import format_instant
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Manage who gets which warnings.")
 
 File = Annotated[Path, typer.Argument(help="The subscribers file.", envvar="HOTLINE_WATCH_SUBSCRIBERS_FILE")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command()
@@ -36,7 +34,7 @@ def check(
     Exit status: 0 all is well, 1 an endpoint is refused or unknown, 2 the file cannot be taken.
     """
     subscribers = _load(file)
-    problems = {} if offline else asyncio.run(_problems(subscribers))
+    problems = {} if offline else _problems(subscribers)
     if as_json:
         answer = {"ok": not problems, "subscribers": len(subscribers), "problems": problems}
         typer.echo(json.dumps(answer, ensure_ascii=False))
@@ -56,19 +54,8 @@ def list_subscribers(file: File, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps({"subscribers": rows}, ensure_ascii=False))
         return
-    table = Table("name", "state", "endpoint", "format", "levels", "families", "units", "revision", box=None)
-    for row in rows:
-        table.add_row(
-            row["name"],
-            "enabled" if row["enabled"] else "disabled",
-            row["endpoint"],
-            row["format"],
-            " ".join(row["levels"]),
-            " ".join(row["families"]),
-            ", ".join(row["units"]) or "any",
-            str(row["revision"]),
-        )
-    out.print(table)
+    head = ("name", "state", "endpoint", "format", "levels", "families", "units", "revision")
+    print_rows([head, *map(_cells, rows)])
 
 
 app.command("add")(add)
@@ -89,22 +76,24 @@ def _load(file: Path) -> "tuple[Subscriber, ...]":
         fail(str(error))
 
 
-async def _problems(subscribers: "tuple[Subscriber, ...]") -> dict[str, str]:
-    from alerting.addresses import (
-        AddressPolicy,
-        RefusedEndpointError,
-        ResolutionFailedError,
-        check_endpoint,
-        system_resolver,
-    )
+def _problems(subscribers: "tuple[Subscriber, ...]") -> dict[str, str]:
+    from alerting.subscriber_book import endpoint_problem
 
-    found: dict[str, str] = {}
-    for subscriber in subscribers:
-        try:
-            await check_endpoint(subscriber.url, AddressPolicy.of(subscriber), system_resolver())
-        except (RefusedEndpointError, ResolutionFailedError) as error:
-            found[subscriber.name] = str(error)
-    return found
+    found = ((subscriber.name, endpoint_problem(subscriber)) for subscriber in subscribers)
+    return {name: problem for name, problem in found if problem is not None}
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["name"],
+        "enabled" if row["enabled"] else "disabled",
+        row["endpoint"],
+        row["format"],
+        " ".join(row["levels"]),
+        " ".join(row["families"]),
+        ", ".join(row["units"]) or "any",
+        str(row["revision"]),
+    )
 
 
 def _row(subscriber: "Subscriber") -> dict[str, Any]:

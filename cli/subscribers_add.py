@@ -106,14 +106,10 @@ def add(
         "owner_units": owner_units or None,
         "allow_http": allow_http or None,
         "allow_networks": allow_networks or None,
-        "timeout_seconds": timeout,
-        "concurrency": concurrency,
-        "rate_per_minute": rate,
-        "group_wait_seconds": group_wait,
-        "repeat_hours": repeat_hours,
-        "quiet_hours": _quiet_hours(quiet, quiet_levels),
         "headers": _headers(headers or []),
         "ca_file": None if ca_file is None else _relative(ca_file, path),
+        **_pacing(timeout, concurrency, rate, group_wait, repeat_hours),
+        "quiet_hours": _quiet_hours(quiet, quiet_levels),
     }
     if url and (url_file or url_env):
         fail("--url: say exactly one of --url, --url-file and --url-env")
@@ -154,6 +150,22 @@ def _tell(path: Path, entry: "SubscriberEntry", secret_file: str | None, public_
 
 def _file_of(path: Path, reference: Any) -> str | None:
     return None if reference is None or reference.file is None else str(path.parent / reference.file)
+
+
+def _pacing(
+    timeout: float | None,
+    concurrency: int | None,
+    rate: int | None,
+    group_wait: float | None,
+    repeat_hours: float | None,
+) -> dict[str, Any]:
+    return {
+        "timeout_seconds": timeout,
+        "concurrency": concurrency,
+        "rate_per_minute": rate,
+        "group_wait_seconds": group_wait,
+        "repeat_hours": repeat_hours,
+    }
 
 
 def _reference(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -293,11 +293,4 @@ _TAKERS = {
 }
 
 
-@contextmanager
-def open_ledger(path: Path) -> Iterator[Ledger]:
-    """Yield the ledger in a file and close it. Raises LedgerError."""
-    with closing(Ledger(path)) as ledger:
-        yield ledger
-
-
-__all__ = ["LEDGER_FILE", "Ledger", "LedgerError", "Page", "Source", "open_ledger"]
+__all__ = ["LEDGER_FILE", "Ledger", "LedgerError", "Page", "Source"]

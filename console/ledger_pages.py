@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from models.delivery import DeliveryRecord
 
-
 PAGE_BYTES_MAX = 4 * 1024 * 1024
 """Of alerts in a page; the one that goes beyond it is the last."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from alerting.subscriber_book import SubscriberBook
@@ -20,7 +21,7 @@ from models.subscriber import ClientCertificate, PreviousSecret, QuietHours, Sub
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "subscribers.md").read_text(encoding="utf-8")
 URL = "https://receiver.example/hook?token=hidden"
-COMMANDS = {command.name for command in subscribers_app.registered_commands}
+COMMANDS = set(get_command(subscribers_app).commands)  # type: ignore[attr-defined]
 
 
 @pytest.fixture

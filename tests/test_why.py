@@ -39,11 +39,11 @@ def answer_of(decisions: list[Any], deliveries: list[Any]) -> tuple[WhyCode, str
             "未投:接收方是预警所指单位或其下级,一律不投(under_accused: owner=U-B accused=U-A)。",
         ),
         (said("not_routed"), WhyCode.NOT_ROUTED, "未投:分送规则没有指向该接收方。"),
-        (said("silenced", until=LATER), WhyCode.HELD, "暂缓:静默期内,暂缓,2025-06-18 21:00 再次判断。"),
+        (said("silenced", until=LATER), WhyCode.HELD, "暂缓:静默期内,2025-06-18 21:00 再次判断。"),
         (
             said("inhibited", detail="a-0"),
             WhyCode.HELD,
-            "暂缓:同一事项已有更要紧的预警,暂缓(a-0),事项有变化时再次判断。",
+            "暂缓:同一事项已有更要紧的预警(a-0),事项有变化时再次判断。",
         ),
         (said("wanted"), WhyCode.DECIDED, "决定投送(符合订阅条件),还没有投递记录。"),
         (said("a_reason_of_tomorrow"), WhyCode.NOT_SENT, "未投:a_reason_of_tomorrow。"),

@@ -2,7 +2,6 @@
 files or environment.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -232,6 +231,3 @@ class Healthy(BaseModel):
     problems: list[str]
     ledger_lag_records: int | None
     seconds_since_kafka: float | None
-
-
-Responses = Mapping[int | str, dict[str, Any]]

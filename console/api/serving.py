@@ -46,6 +46,7 @@ def run(settings: Settings) -> None:
     assert settings.api_clients_file is not None
     clients = Watched(settings.api_clients_file, load_clients, keeps=True)
     load_clients(settings.api_clients_file)  # its error is the start's error
+    clients.get()
     require_topics(settings.bootstrap_servers, settings.topics)
     data_dir = settings.make_data_dir()
     with (

@@ -86,8 +86,9 @@ def add_subscriber(order: NewSubscriber, client: Admin, parts: Parts) -> AddedSu
 
 
 @router.post("/{name}/rotate")
-def rotate(name: SubscriberName, order: RotateOrder, client: Admin, parts: Parts) -> RotatedView:
+def rotate(name: SubscriberName, client: Admin, parts: Parts, order: RotateOrder | None = None) -> RotatedView:
     """Replace a key; for some hours calls carry the signatures of both."""
+    order = order or RotateOrder()
     _audit(client, f"rotate {order.which}", name)
     with _refusals():
         done = parts.book.rotate(name, now=parts.now(), overlap_hours=order.overlap_hours, which=order.which)

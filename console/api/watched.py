@@ -26,12 +26,14 @@ class Watched(Generic[Value]):
         self._lock = threading.Lock()
         self._mark: Mark = None
         self._value: Value | None = None
+        self._problem = ""
 
     def get(self) -> Value:
         """Return what the file says. Raises UnavailableError."""
         with self._lock:
             mark = _mark_of(self._path)
-            if mark is None or mark != self._mark:
+            # What it names (a secret's file, say) may have come since: while there is nothing to give, it is tried again.
+            if self._value is None or mark != self._mark:
                 self._read()
                 self._mark = mark
             if self._value is None:
@@ -41,9 +43,12 @@ class Watched(Generic[Value]):
     def _read(self) -> None:
         try:
             self._value = self._load(self._path)
+            self._problem = ""
         except ConfigFileError as error:
-            log.error("a changed file cannot be taken: %s", error)
             self._value = self._value if self._keeps else None
+            if str(error) != self._problem:
+                log.error("a file cannot be taken%s: %s", ", what it said before stands" if self._value else "", error)
+            self._problem = str(error)
 
 
 def _mark_of(path: Path) -> Mark:
