@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from cli import deliveries_why
 from cli.configured import BootstrapOption, ConfigOption, PrefixOption, cluster_of
 from cli.output import fail, out
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from streams.dispatch_log import Standing
 
 app = typer.Typer(no_args_is_help=True, help="Show what is pending at subscribers, and why.")
+
+
+app.command()(deliveries_why.why)
+app.command()(deliveries_why.replay)
+app.command()(deliveries_why.reroute)
 
 
 @app.callback()

@@ -1,0 +1,136 @@
+"""`hotline-watch deliveries why|replay|reroute`: why a warning was sent or not, and what to do about it."""
+
+import dataclasses
+import json
+import time
+import uuid
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.configured import BootstrapOption, ConfigOption, PrefixOption, cluster_of
+from cli.output import fail, out
+from cli.running import instant_option
+
+if TYPE_CHECKING:
+    from models.alert import Alert
+    from models.redelivery import RedeliveryRequest
+    from streams.delivery_history import History
+    from streams.topics import TopicSet
+
+AlertOption = Annotated[str | None, typer.Option("--alert", help="the alert's id")]
+SubscriberOption = Annotated[str | None, typer.Option("--subscriber", help="only this subscriber")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def why(
+    alert: Annotated[str, typer.Option("--alert", help="the alert's id")],
+    as_json: AsJson = False,
+    config: ConfigOption = None,
+    bootstrap_servers: BootstrapOption = None,
+    prefix: PrefixOption = None,
+) -> None:
+    """Say for each subscriber when an alert was sent and what was answered, or which decision kept it back.
+
+    Exit status: 0 told, 1 nothing is known of such an alert.
+    """
+    from alerting.why import lines_of
+    from alerting.why import why as answer_of
+
+    history = _history(*cluster_of(config, bootstrap_servers, prefix), alert)
+    answer = answer_of(history.alert(alert), history.decisions, history.deliveries)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(answer), ensure_ascii=False, default=str))
+    else:
+        for line in lines_of(answer):
+            out.print(line)
+    if not (history.alerts or history.decisions or history.deliveries):
+        raise typer.Exit(1)
+
+
+def replay(
+    alert: AlertOption = None,
+    subscriber: SubscriberOption = None,
+    since: Annotated[str | None, typer.Option("--from", help="delivered at this time or later")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="delivered before this time")] = None,
+    as_json: AsJson = False,
+    config: ConfigOption = None,
+    bootstrap_servers: BootstrapOption = None,
+    prefix: PrefixOption = None,
+) -> None:
+    """Send again what was delivered before, marked as a replay: of one alert, one subscriber, or a range of time."""
+    from alerting.replaying import REPLAYS_MAX, requests_for
+
+    if alert is None and subscriber is None and since is None:
+        fail("say what to send again: --alert, --subscriber or --from")
+    servers, topics = cluster_of(config, bootstrap_servers, prefix)
+    history = _history(servers, topics, alert)
+    replay_id = uuid.uuid4().hex
+    requests = requests_for(
+        history.alerts.values(),
+        history.deliveries,
+        subscriber=subscriber,
+        alert_id=alert,
+        since=instant_option(since, "--from"),
+        until=instant_option(until, "--to"),
+        replay_id=replay_id,
+        requested_by="cli",
+        now=time.time_ns() // 1000,
+    )
+    if len(requests) > REPLAYS_MAX:
+        fail(f"{len(requests)} deliveries are more than the {REPLAYS_MAX} of one replay: narrow --from and --to")
+    _send(servers, topics, requests)
+    _said(as_json, replay_id, len(requests), "sent again")
+
+
+def reroute(
+    alert: Annotated[str, typer.Option("--alert", help="the alert's id")],
+    subscriber: SubscriberOption = None,
+    as_json: AsJson = False,
+    config: ConfigOption = None,
+    bootstrap_servers: BootstrapOption = None,
+    prefix: PrefixOption = None,
+) -> None:
+    """Decide again about an alert for those who were not sent it: after a registry, a route or a filter was mended."""
+    from models.redelivery import RedeliveryKind, RedeliveryRequest
+    from models.times import format_instant
+
+    servers, topics = cluster_of(config, bootstrap_servers, prefix)
+    found: Alert | None = _history(servers, topics, alert).alert(alert)
+    if found is None:
+        fail(f"there is no alert {alert} on {topics.alerts}")
+    request = RedeliveryRequest(
+        request_id=uuid.uuid4().hex,
+        kind=RedeliveryKind.REROUTE,
+        subscriber=subscriber,
+        alert=found,
+        requested_at=format_instant(time.time_ns() // 1000),
+        requested_by="cli",
+    )
+    _send(servers, topics, [request])
+    _said(as_json, request.request_id, 1, "decided again")
+
+
+def _history(servers: str, topics: "TopicSet", alert_id: str | None) -> "History":
+    from streams.delivery_history import ClusterUnreachableError, TopicUnreadableError, read_history
+
+    try:
+        return read_history(servers, topics, alert_id)
+    except (ClusterUnreachableError, TopicUnreadableError) as error:
+        fail(str(error))
+
+
+def _send(servers: str, topics: "TopicSet", requests: "list[RedeliveryRequest]") -> None:
+    from streams.redelivering import ClusterUnreachableError, TopicUnreadableError, send_requests
+
+    try:
+        send_requests(servers, topics, requests)
+    except (ClusterUnreachableError, TopicUnreadableError) as error:
+        fail(str(error))
+
+
+def _said(as_json: bool, request_id: str, count: int, what: str) -> None:
+    if as_json:
+        typer.echo(json.dumps({"request_id": request_id, "requests": count}))
+    else:
+        typer.echo(f"{count} to be {what} (request {request_id}); `deliveries list` shows how they get on")
