@@ -13,6 +13,7 @@ from cli.output import fail, print_rows
 from cli.subscribers_add import add
 from cli.subscribers_book import AsJson
 from cli.subscribers_drill import send_drill
+from cli.subscribers_route import route
 from models.times import format_instant
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Manage who gets which warnings.")
 
 File = Annotated[Path, typer.Argument(help="The subscribers file.", envvar="HOTLINE_WATCH_SUBSCRIBERS_FILE")]
+
+
+app.command()(route)
 
 
 @app.command()
