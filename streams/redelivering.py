@@ -16,7 +16,7 @@ from models.delivery import DeliveryRecord, DeliveryStatus
 from models.redelivery import RedeliveryRequest
 from streams.admin import ClusterUnreachableError, await_listener
 from streams.kafka_client import KafkaConsumer, TopicPartition
-from streams.routes import partition_of
+from streams.routes import partition_of_case
 from streams.ticking import plain_producer
 from streams.topic_log import TopicUnreadableError
 from streams.topics import TopicSet
@@ -51,7 +51,7 @@ def send_requests(bootstrap_servers: str, topics: TopicSet, requests: Iterable[R
             case_id = request.alert.case_id
             value = request.model_dump_json().encode()
             sent.append(
-                producer.send(topic, key=case_id.encode(), value=value, partition=partition_of(case_id, partitions))
+                producer.send(topic, key=case_id.encode(), value=value, partition=partition_of_case(case_id, partitions))
             )
         for future in sent:
             future.get(timeout=_SEND_SECONDS)
