@@ -101,7 +101,14 @@ class EndpointClient:
 
 
 def _ssl_context(subscriber: Subscriber) -> ssl.SSLContext:
-    """Return what verifies the endpoint: its own authority where one is given, else the public ones."""
+    """Return what verifies the endpoint: its own authority where one is given, else the public ones; and what it is
+    shown of us.
+    """
     if subscriber.ca_file is not None:
-        return ssl.create_default_context(cafile=subscriber.ca_file)
-    return httpx.create_ssl_context(verify=True, trust_env=False)
+        context = ssl.create_default_context(cafile=subscriber.ca_file)
+    else:
+        context = httpx.create_ssl_context(verify=True, trust_env=False)
+    if subscriber.client_certificate is not None:
+        # An empty password: a key that is encrypted must fail, not ask at a terminal that nobody watches.
+        context.load_cert_chain(*subscriber.client_certificate, password="")  # noqa: S106
+    return context

@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "classify": ("cli.classify", "Show what a text tells of, and the level it has by itself."),
     "evaluate": ("cli.evaluate", "Measure the screening of texts on a labelled set."),
     "schema": ("cli.schema", "Print a contract's JSON Schema."),
-    "subscribers": ("cli.subscribers", "Check and list subscribers."),
+    "subscribers": ("cli.subscribers", "Manage who gets which warnings."),
     "deliveries": ("cli.deliveries", "Show what is pending at subscribers, and why."),
     "silences": ("cli.silences", "Silence warnings for a while, with a reason."),
     "api": ("cli.api", "Serve the HTTP API: subscribers, alerts to pull, replay, why."),
