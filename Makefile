@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Test processes side by side; each has a Kafka of its own. A file's tests stay together.
+JOBS ?= 2
 
 .PHONY: demo test lint format bench campaign lock clean
 
@@ -23,7 +25,7 @@ lint: $(STAMP)
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 
 test: lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 format: $(STAMP)
 	@$(BIN)/ruff format --quiet .
