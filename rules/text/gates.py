@@ -65,16 +65,13 @@ def negation(context: Context, hit: Hit) -> Verdict | None:
 def _denies(context: Context, word: Word, hit: Hit) -> bool:
     if word.start >= hit.start:
         return False
-    reach = SHORT_NEGATION_REACH if word.end - word.start == 1 else NEGATION_REACH
-    if context.text[word.start : word.end] in _ADJACENT:
+    said = context.text[word.start : word.end]
+    reach = SHORT_NEGATION_REACH if len(said) == 1 else NEGATION_REACH
+    if said in _ADJACENT:
         reach = 0
     if hit.start - word.end > reach or _part_of_another(context, word.start):
         return False
-    breaking = (
-        ("breakers", "despite")
-        if context.text[word.start : word.end] in _REFUSALS
-        else ("breakers", "despite", "completed")
-    )
+    breaking = ("breakers", "despite") if said in _REFUSALS else ("breakers", "despite", "completed")
     return not any(context.any_within(kind, word.end, hit.start) for kind in breaking)
 
 
