@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,7 +19,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from alerting.addresses import Resolver
 from alerting.directory import DeliveryFiles, Directory
 from alerting.outbox import heads, wake_at
-from alerting.outbox_state import Item, decode
+from alerting.outbox_state import CaseOutbox, Item, decode
 from alerting.send import Clock
 from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord
@@ -27,6 +27,7 @@ from streams.bulk import Record, send_many
 from streams.directories import DirectorySource
 from streams.dispatch_batch import Batch, body_key, case_key, case_of
 from streams.dispatch_lanes import Lanes
+from streams.dispatch_positions import Confirmed, Unwritten
 from streams.dispatch_sender import Sender, Shell
 from streams.failpoints import Failpoint, reached
 from streams.faust_app import die, make_app, producer_of, run_worker
@@ -91,6 +92,7 @@ class Dispatch:
         self._backlog: dict[int, Counter[str]] = {}
         self._held: dict[int, Counter[str]] = {}
         self._wakes: dict[int, dict[str, int]] = {}
+        self._unwritten: dict[int, dict[tuple[str, str, tuple[str, str]], Unwritten]] = {}
         self._batches = 0
         self._last_batch_at: int | None = None
         self._released = asyncio.Event()
@@ -116,7 +118,9 @@ class Dispatch:
         without one, and nothing acknowledged.
         """
         directory = await self._directory()
-        batch = Batch(partition, self.table, directory, self._clock())
+        batch = Batch(
+            partition, self.table, directory, self._clock(), tuple(self._unwritten.get(partition, {}).values())
+        )
         takers = {
             self.topics.alerts: batch.take_alert,
             self.topics.deliveries: batch.take_outcome,
@@ -139,8 +143,9 @@ class Dispatch:
 
     async def _make_durable(self, partition: int, batch: Batch) -> None:
         producer = producer_of(self.app)
+        await self.table.flush(partition, producer)
+        reached(Failpoint.BEFORE_RECORDS)
         await asyncio.gather(
-            self.table.flush(partition, producer),
             *(
                 send_many(
                     producer, topic, partition, [Record(key, value.model_dump_json().encode()) for key, value in out]
@@ -186,18 +191,21 @@ class Dispatch:
         if added and self.table.ready_partitions:
             self._start_senders()
             for partition in self.table.ready_partitions:
-                self._show_heads(partition, added)
+                for _, state in self._cases(partition):
+                    self._show_heads(partition, state, added)
 
     def due_partitions(self) -> list[int]:
         """Return the partitions in which a case is to be looked at though nothing has come."""
         now = self._clock()
-        return [partition for partition, cases in self._wakes.items() if any(at <= now for at in cases.values())]
+        due = {partition for partition, cases in self._wakes.items() if any(at <= now for at in cases.values())}
+        return sorted(due | self._unwritten.keys())
 
     def _due_cases(self, partition: int, now: int) -> list[str]:
         return [case_id for case_id, at in self._wakes.get(partition, {}).items() if at <= now]
 
     def _publish(self, partition: int, batch: Batch, directory: Directory) -> None:
         """Let the senders see what is durable by now."""
+        self._unwritten.pop(partition, None)
         for name, case_id, item in batch.heads():
             if name in self._senders:
                 self._senders[name].head(partition, case_id, item)
@@ -231,27 +239,30 @@ class Dispatch:
     def _build(self, partition: int) -> None:
         self._start_senders()
         directory = self.directories.current
-        for key, value in self.table.partition_items(partition):
-            case_id = case_of(key)
-            if case_id is None:
-                continue
-            state = decode(value)
+        confirmed = Confirmed(self.table, partition)
+        for case_id, state in self._cases(partition):
             for name, lane in state.lanes.items():
                 self._count(partition, name, len(lane.queue), len(lane.held))
             # Without a directory nobody knows who is to be reminded when: everything is looked at once there is one.
             at = wake_at(state, directory) if directory is not None else 0
             self._wake_later(partition, case_id, at)
-            for name, item in heads(state):
-                if name in self._senders:
-                    self._senders[name].head(partition, case_id, item)
+            for one in confirmed.unwritten_of(state):
+                self._unwritten.setdefault(partition, {})[case_id, one.subscriber, one.item.name] = one
+            self._show_heads(partition, state)
 
-    def _show_heads(self, partition: int, names: set[str]) -> None:
+    def _cases(self, partition: int) -> Iterator[tuple[str, CaseOutbox]]:
         for key, value in self.table.partition_items(partition):
             case_id = case_of(key)
             if case_id is not None:
-                for name, item in heads(decode(value)):
-                    if name in names:
-                        self._senders[name].head(partition, case_id, item)
+                yield case_id, decode(value)
+
+    def _show_heads(self, partition: int, state: CaseOutbox, names: Collection[str] | None = None) -> None:
+        waiting = self._unwritten.get(partition, {})
+        for name, item in heads(state):
+            # What may have no record yet is not sent before it has: a later position must not be seen first.
+            first = not any((state.case_id, name, one.name) in waiting for one in state.lanes[name].queue)
+            if first and name in self._senders and (names is None or name in names):
+                self._senders[name].head(partition, state.case_id, item)
 
     def _drop(self, partition: int) -> None:
         for sender in self._senders.values():
@@ -261,6 +272,7 @@ class Dispatch:
         for name, count in self._held.pop(partition, Counter()).items():
             self.metrics.held(name, -count)
         self._wakes.pop(partition, None)
+        self._unwritten.pop(partition, None)
 
     def _start_senders(self) -> None:
         for subscriber in self.directories.subscribers:

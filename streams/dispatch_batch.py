@@ -5,9 +5,9 @@ No I/O but `get`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 from pydantic import ValidationError
@@ -23,15 +23,10 @@ from models.quarantine import QuarantineRecord, RejectionReason
 from models.redelivery import RedeliveryKind, RedeliveryRequest
 from models.times import format_instant
 from streams.dispatch_decisions import Decided
+from streams.dispatch_positions import Position, Reader, Unwritten, position_key, read_position
 
 SOURCE_TS_HEADER = "source-ts"
-_CASE, _BODY, _POSITION = b"c\0", b"b\0", b"p\0"
-
-
-class Reader(Protocol):
-    """The part of a table that a batch reads."""
-
-    def get(self, partition: int, key: bytes) -> bytes | None: ...
+_CASE, _BODY = b"c\0", b"b\0"
 
 
 def case_key(case_id: str) -> bytes:
@@ -49,11 +44,6 @@ def case_of(key: bytes) -> str | None:
     return key[len(_CASE) :].decode() if key.startswith(_CASE) else None
 
 
-def position_key(subscriber: str) -> bytes:
-    """Return the table's key of a subscriber's last position in this partition."""
-    return _POSITION + subscriber.encode()
-
-
 @dataclass(slots=True)
 class Batch:
     """What a batch of one partition comes to. Values change here, not in the table, until everything before them is
@@ -64,16 +54,23 @@ class Batch:
     table: Reader
     directory: Directory
     now: int
+    unwritten: Sequence[Unwritten] = ()
+    """Queued before a crash; their records come first."""
     states: dict[str, CaseOutbox] = field(default_factory=dict)
     before: dict[str, CaseOutbox] = field(default_factory=dict)
     bodies: dict[tuple[str, str], bytes] = field(default_factory=dict)
     """Come in this batch, by case and alert."""
-    positions: dict[str, int] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
     deliveries: list[DeliveryRecord] = field(default_factory=list)
     decided: list[DecisionRecord] = field(default_factory=list)
     quarantine: list[QuarantineRecord] = field(default_factory=list)
     decisions: list[tuple[str, str]] = field(default_factory=list)
     """(subscriber, reason)."""
+
+    def __post_init__(self) -> None:
+        self.deliveries += [one.record() for one in sorted(self.unwritten, key=lambda one: one.item.position)]
+        for one in self.unwritten:
+            self._state(one.case_id)  # touched: its head is shown to the senders when all is done
 
     def take_alert(self, record: Any) -> None:
         """Take a record of hw.alerts."""
@@ -159,7 +156,7 @@ class Batch:
         them, deletes last.
         """
         for name, position in self.positions.items():
-            yield position_key(name), str(position).encode()
+            yield position_key(name), position.encode()
         gone: list[bytes] = []
         for case_id, state in self.states.items():
             before, after = (one.needed(self.directory.repeating) for one in (self.before[case_id], state))
@@ -200,10 +197,13 @@ class Batch:
         return None if body is None else Alert.model_validate_json(body)
 
     def _number(self, subscriber: str) -> int:
-        if subscriber not in self.positions:
-            self.positions[subscriber] = int(self.table.get(self.partition, position_key(subscriber)) or 0)
-        self.positions[subscriber] += 1
-        return self.positions[subscriber]
+        position = self.positions.get(subscriber)
+        if position is None:
+            stored = read_position(self.table, self.partition, subscriber)
+            unsure = any(one.subscriber == subscriber for one in self.unwritten)
+            position = Position(stored.last, stored.confirmed if unsure else stored.last)
+        self.positions[subscriber] = Position(position.last + 1, position.confirmed)
+        return position.last + 1
 
     def _refuse(self, record: Any, error: ValidationError) -> None:
         first = error.errors(include_url=False, include_input=False)[0]

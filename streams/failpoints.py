@@ -14,6 +14,8 @@ class Failpoint(StrEnum):
 
     BEFORE_STATE = "before_state"
     """Alerts are read and decided, nothing is written."""
+    BEFORE_RECORDS = "before_records"
+    """State is durable, the records that tell of it are not."""
     AFTER_STATE = "after_state"
     """State and records are durable, nobody has been told to send."""
     BEFORE_ACK = "before_ack"

@@ -51,7 +51,9 @@ def send_requests(bootstrap_servers: str, topics: TopicSet, requests: Iterable[R
             case_id = request.alert.case_id
             value = request.model_dump_json().encode()
             sent.append(
-                producer.send(topic, key=case_id.encode(), value=value, partition=partition_of_case(case_id, partitions))
+                producer.send(
+                    topic, key=case_id.encode(), value=value, partition=partition_of_case(case_id, partitions)
+                )
             )
         for future in sent:
             future.get(timeout=_SEND_SECONDS)

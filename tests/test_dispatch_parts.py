@@ -17,8 +17,9 @@ from alerting.stages import DECISION_REASONS
 from cli.subscribers import app as subscribers_app
 from models.delivery import DeliveryRecord, Outcome
 from models.times import parse_instant
-from streams.dispatch_batch import Batch, body_key, case_key, case_of, position_key, source_ts_ms
+from streams.dispatch_batch import Batch, body_key, case_key, case_of, source_ts_ms
 from streams.dispatch_log import standings
+from streams.dispatch_positions import Confirmed, Unwritten, position_key, read_position
 from streams.metrics_dispatch import DispatchMetrics
 from tests.alerting_support import make_alert, make_subscriber
 from tests.directory_support import make_directory
@@ -82,6 +83,35 @@ def test_an_alert_becomes_records_a_body_and_a_value_in_that_order() -> None:
     assert again.deliveries == batch.deliveries
     assert list(again.backlog_changes()) == [("one", 0, 0), ("two", 0, 0)]
     assert [reason for _, reason in again.decisions] == ["queued", "queued"]
+
+
+def test_what_a_crash_left_without_a_record_is_written_again_before_anything_is_numbered() -> None:
+    table = Rows()
+    first = batch_over(table)
+    first.take_alert(Row(make_alert(alert_id="a-1").model_dump_json().encode()))
+    table.apply(first)
+    second = batch_over(table)
+    second.take_alert(Row(make_alert(alert_id="a-2", case_id="case-2").model_dump_json().encode()))
+    table.apply(second)  # the state is durable; the process ends before the records are
+
+    def unwritten() -> list[tuple[str, str]]:
+        confirmed = Confirmed(table, 0)
+        states = [decode(value) for key, value in table.rows.items() if case_of(key)]
+        left[:] = [one for state in states for one in confirmed.unwritten_of(state)]
+        return [(one.subscriber, one.item.alert_id) for one in left]
+
+    left: list[Unwritten] = []
+    assert unwritten() == [("one", "a-2"), ("two", "a-2")], "the first batch's records were written before the second"
+    after = Batch(0, table, DIRECTORY, NOW, tuple(left))
+    after.take_alert(Row(make_alert(alert_id="a-3", case_id="case-3").model_dump_json().encode()))
+    assert [(one.alert_id, one.position) for one in after.deliveries if one.subscriber == "one"] == [
+        ("a-2", 2),
+        ("a-3", 3),
+    ]
+    assert ("one", "case-2", left[0].item) in list(after.heads()), "and now it may be sent"
+    table.apply(after)
+    assert [alert for _, alert in unwritten()] == ["a-2", "a-2", "a-3", "a-3"], "a crash again: both are in doubt"
+    assert read_position(table, 0, "one").last == 3
 
 
 def test_the_body_goes_when_both_have_it() -> None:
