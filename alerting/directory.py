@@ -4,7 +4,7 @@ A directory is taken or refused as a whole. Dispatch replaces one by the next be
 changes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +53,25 @@ class Directory:
     def repeating(self) -> frozenset[str]:
         """Return the names of those who are reminded of what is still in force."""
         return frozenset(one.name for one in self.subscribers if one.repeat_hours is not None)
+
+    def loose_ends(self) -> tuple[str, ...]:
+        """Return in what registry and subscribers do not meet, a sentence each: nobody is told there."""
+        return loose_ends(self.registry, self.subscribers)
+
+
+def loose_ends(registry: Registry, subscribers: Iterable[Subscriber]) -> tuple[str, ...]:
+    """Return who of the subscribers belongs to no unit, and whom the registry names though there is no such subscriber."""
+    names, owned = {one.name for one in subscribers}, registry.subscriber_names()
+    return (
+        *(
+            f"{name}: no unit of the registry has this subscriber, nothing is sent to it"
+            for name in sorted(names - owned)
+        ),
+        *(
+            f"{name}: a unit of the registry has it, and the subscribers file does not"
+            for name in sorted(owned - names)
+        ),
+    )
 
 
 def load_directory(files: DeliveryFiles, environ: Mapping[str, str] | None = None) -> Directory:

@@ -14,6 +14,7 @@ from alerting.addresses import AddressPolicy, RefusedEndpointError, check_url
 from models.secrets import RobotSecret, Rolling, SecretRef, SigningKey, WebhookSecret
 from models.strict_yaml import ConfigFileError, Document, KeyPath, read_yaml
 from models.subscriber import (
+    URL_LENGTH_MAX,
     Keys,
     PreviousSecret,
     Subscriber,
@@ -92,12 +93,14 @@ class _Entry:
                 problem = "a chat robot's URL holds its token: name it with file or env, or chmod 600 this file"
                 raise self._error("url", problem)
         else:
-            url = self._read("url", entry.url, str.strip)
+            url = self._read("url", entry.url, _url_text)
         networks = tuple(parse_network(text) for text in entry.allow_networks)
         try:
             check_url(url, AddressPolicy(entry.allow_http, networks))
         except RefusedEndpointError as error:
             raise self._error("url", str(error)) from None
+        if entry.client_certificate is not None and url.startswith("http:"):
+            raise self._error("client_certificate", "client_certificate: only an https endpoint asks for one")
         return url
 
     def _rolling(
@@ -149,6 +152,13 @@ class _Entry:
             problem = "cannot be read as a PEM certificate and its key (one without a passphrase)"
             raise self._error("client_certificate", f"client_certificate: {problem}") from None
         return cert_file, key_file
+
+
+def _url_text(text: str) -> str:
+    url = text.strip()
+    if not 0 < len(url) <= URL_LENGTH_MAX:
+        raise ValueError(f"a URL has 1 to {URL_LENGTH_MAX} characters")
+    return url
 
 
 def _read_secret(path: Path) -> str:

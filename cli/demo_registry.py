@@ -27,12 +27,14 @@ units:
   - {id: GOV, name: 测试县人民政府, kind: government, level: county}
   - {id: DISCIPLINE, name: 测试县纪委监委, kind: discipline_office, level: county}
   - {id: CADRES, name: 干部监督室, kind: discipline_office, level: county, parent: DISCIPLINE, duty: cadre_supervision}
-  - {id: CONDUCT, name: 党风政风监督室, kind: discipline_office, level: county, parent: DISCIPLINE, duty: party_conduct, subscribers: [conduct]}
+  - {id: CONDUCT, name: 党风政风监督室, kind: discipline_office, level: county, parent: DISCIPLINE, duty: party_conduct,
+     subscribers: [conduct]}
   - {id: COMPLAINTS, name: 信访室, kind: discipline_office, level: county, parent: DISCIPLINE, duty: complaints, subscribers: [complaints]}
   - {id: PLATFORM, name: 监督平台, kind: discipline_office, level: county, parent: DISCIPLINE, duty: platform, subscribers: [platform]}
   - {id: POOL, name: 人工研判池, kind: discipline_office, level: county, parent: DISCIPLINE, duty: human_pool}
   - {id: TEAM, name: 派驻纪检监察组, kind: posted_team, level: county, parent: DISCIPLINE, subscribers: [team]}
-  - {id: COMMITTEE, name: 街道纪工委, kind: discipline_committee, level: township, parent: DISCIPLINE, subscribers: [committee]}
+  - {id: COMMITTEE, name: 街道纪工委, kind: discipline_committee, level: township, parent: DISCIPLINE,
+     subscribers: [committee]}
 """
 
 _UNITS = (

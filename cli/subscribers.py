@@ -31,23 +31,31 @@ app.command()(route)
 def check(
     file: File,
     offline: Annotated[bool, typer.Option("--offline", help="Resolve no names.")] = False,
+    units: Annotated[
+        Path | None,
+        typer.Option(
+            help="The unit registry: each subscriber must belong to a unit.", envvar="HOTLINE_WATCH_UNITS_FILE"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a subscribers file as dispatch does, and that each endpoint's name leads only to addresses it may call.
 
-    Exit status: 0 all is well, 1 an endpoint is refused or unknown, 2 the file cannot be taken.
+    Exit status: 0 all is well, 1 an endpoint is refused or unknown, or registry and subscribers do not meet, 2 a file
+    cannot be taken.
     """
     subscribers = _load(file)
     problems = {} if offline else _problems(subscribers)
+    ends = () if units is None else _loose_ends(units, subscribers)
     if as_json:
-        answer = {"ok": not problems, "subscribers": len(subscribers), "problems": problems}
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        answer = {"ok": not (problems or ends), "subscribers": len(subscribers), "problems": problems}
+        typer.echo(json.dumps(answer | {"loose_ends": ends}, ensure_ascii=False))
     else:
-        for name, problem in problems.items():
-            typer.echo(f"{name}: {problem}")
-        if not problems:
+        for sentence in (*(f"{name}: {problem}" for name, problem in problems.items()), *ends):
+            typer.echo(sentence)
+        if not (problems or ends):
             typer.echo(f"{len(subscribers)} subscribers, all in order")
-    if problems:
+    if problems or ends:
         raise typer.Exit(1)
 
 
@@ -76,6 +84,17 @@ def _load(file: Path) -> "tuple[Subscriber, ...]":
 
     try:
         return load_subscribers(file)
+    except ConfigFileError as error:
+        fail(str(error))
+
+
+def _loose_ends(units: Path, subscribers: "tuple[Subscriber, ...]") -> tuple[str, ...]:
+    from alerting.directory import loose_ends
+    from alerting.registry import load_registry
+    from models.strict_yaml import ConfigFileError
+
+    try:
+        return loose_ends(load_registry(units), subscribers)
     except ConfigFileError as error:
         fail(str(error))
 

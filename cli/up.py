@@ -21,7 +21,9 @@ def up(
     workers: Annotated[int, typer.Option(min=1, max=32, help="detection workers")] = 2,
     config: ConfigOption = None,
 ) -> None:
-    """Run the durable single-machine service: broker, workers, dispatch; restarted on failure, ended by SIGTERM, state kept."""
+    """Run the durable single-machine service: broker, workers, dispatch, and the HTTP API where api_clients_file is set;
+    restarted on failure, ended by SIGTERM, state kept.
+    """
     settings = settings_of(config)
     from streams.logs import set_up_logs
     from streams.single import NotReadyError, SingleMachine
@@ -40,9 +42,8 @@ def up(
             markup=False,
         )
         for service in machine.services:
-            out.print(
-                f"{service.name:<12} http://127.0.0.1:{service.http_port}/metrics  /healthz  /readyz", markup=False
-            )
+            ready = "" if service.ready_path == "/healthz" else f"  {service.ready_path}"
+            out.print(f"{service.name:<12} {service.address}/metrics  /healthz{ready}", markup=False)
         if settings.subscribers_file is None:
             out.print(f"no subscribers_file is set: warnings stay in topic {machine.topics.alerts}", markup=False)
         out.print(f"up; data in {machine.data_dir}; stop with Ctrl-C", markup=False)

@@ -121,6 +121,7 @@ class Privacy(StrEnum):
     FULL = "full"
 
 
+URL_LENGTH_MAX = 2048
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 
 
@@ -167,7 +168,7 @@ class SubscriberEntry(Contract):
     """One subscriber as its file says it."""
 
     name: Name
-    url: Annotated[str, Field(min_length=1, max_length=2048)] | SecretRef
+    url: Annotated[str, Field(min_length=1, max_length=URL_LENGTH_MAX)] | SecretRef
     format: Annotated[Format, Field(strict=False)] = Format.JSON
     payload: Annotated[Payload, Field(strict=False)] = Payload.FULL
     privacy: Annotated[Privacy | None, Field(strict=False)] = Field(

@@ -93,7 +93,10 @@ class DirectorySource:
     def _directory(self, registry: Registry | None) -> Directory | None:
         if registry is None:
             return None
-        return Directory(registry, self._tree, self.subscribers, self._policy, self._silences)
+        directory = Directory(registry, self._tree, self.subscribers, self._policy, self._silences)
+        for sentence in directory.loose_ends():
+            log.warning("%s", sentence)
+        return directory
 
     def _mark(self) -> Mark:
         found: list[tuple[int, int, int] | None] = []

@@ -61,6 +61,8 @@ class SingleMachine:
         self.services = [self._worker(number) for number in range(1, self.workers + 1)]
         if self.settings.subscribers_file is not None:
             self.services.append(self._dispatch(self.settings.subscribers_file))
+            if self.settings.api_clients_file is not None:
+                self.services.append(self._api())
         now = time.monotonic()
         for service in self.services:
             service.start(now)
@@ -103,12 +105,27 @@ class SingleMachine:
         environment = {
             **self._common("dispatch", self.workers),
             "HOTLINE_WATCH_SUBSCRIBERS_FILE": str(subscribers.absolute()),
+            **self._paths("units_file", "routing_file", "suppression_file", "silences_file"),
         }
-        for name in ("units_file", "routing_file", "suppression_file", "silences_file"):
-            path = getattr(self.settings, name)
-            if path is not None:
-                environment[f"HOTLINE_WATCH_{name.upper()}"] = str(path.absolute())
         return self._service("dispatch", "dispatch", environment)
+
+    def _api(self) -> Service:
+        settings = self.settings
+        port = settings.api_port or free_port()
+        environment = {
+            **self._common("api", 0),
+            **self._paths("subscribers_file", "units_file", "silences_file", "secrets_dir", "api_clients_file"),
+            "HOTLINE_WATCH_API_PORT": str(port),
+        }
+        # What listens on every address answers on this one too.
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.api_host, settings.api_host)  # noqa: S104
+        log_path = self.data_dir / "logs" / "api.log"
+        return Service("api", ("api",), environment, log_path, port, host, ready_path="/healthz")
+
+    def _paths(self, *names: str) -> dict[str, str]:
+        """Return the settings of files that are set, for a process that may run elsewhere."""
+        found = ((name, getattr(self.settings, name)) for name in names)
+        return {f"HOTLINE_WATCH_{name.upper()}": str(path.absolute()) for name, path in found if path is not None}
 
     def _service(self, name: str, command: str, environment: dict[str, str]) -> Service:
         log_path = self.data_dir / "logs" / f"{name}.log"

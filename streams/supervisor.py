@@ -33,11 +33,18 @@ class Service:
     environment: Mapping[str, str]
     log_path: Path
     http_port: int
+    http_host: str = "127.0.0.1"
+    ready_path: str = "/readyz"
     restarts: int = 0
     process: ChildProcess | None = None
     _started_at: float = 0.0
     _start_again_at: float | None = None
     _failures: int = field(default=0)
+
+    @property
+    def address(self) -> str:
+        """Return where it answers."""
+        return f"http://{f'[{self.http_host}]' if ':' in self.http_host else self.http_host}:{self.http_port}"
 
     def start(self, now: float) -> None:
         """Start the process."""
@@ -72,7 +79,7 @@ class Service:
         if self.process is None or not self.process.alive():
             return False
         try:
-            return httpx.get(f"http://127.0.0.1:{self.http_port}/readyz", timeout=2, trust_env=False).status_code == 200
+            return httpx.get(f"{self.address}{self.ready_path}", timeout=2, trust_env=False).status_code == 200
         except httpx.HTTPError:
             return False
 

@@ -1,4 +1,5 @@
-"""A dispatch worker as a process of its own: `python -m tests.dispatch_process BOOTSTRAP PREFIX PARTITIONS DATADIR SUBSCRIBERS SCALE [FAILPOINT]`.
+"""A dispatch worker as a process of its own:
+`python -m tests.dispatch_process BOOTSTRAP PREFIX PARTITIONS DATADIR SUBSCRIBERS SCALE [FAILPOINT]`.
 
 Units and routing are read from files beside the subscribers file (tests/directory_support.py writes them).
 """

@@ -289,6 +289,21 @@ def test_a_url_by_reference_is_the_same_endpoint(tmp_path: Path) -> None:
     assert endpoint == load(tmp_path, ENTRY)[0].endpoint_id
 
 
+@pytest.mark.parametrize("text", ["", " \n", "https://receiver.example/" + "a" * 2048])
+def test_a_url_by_reference_has_the_bounds_of_a_written_one(tmp_path: Path, text: str) -> None:
+    by_reference = write(tmp_path, ENTRY.replace("https://receiver.example/hook", "{env: URL}"))
+    with pytest.raises(ConfigFileError, match="url: a URL has 1 to 2048 characters"):
+        load_subscribers(by_reference, ENVIRON | {"URL": text})
+
+
+def test_a_client_certificate_without_tls_is_refused(tmp_path: Path) -> None:
+    write_certificate(tmp_path, "ours")
+    plain = ENTRY.replace("https://receiver.example/hook", "http://receiver.example/hook")
+    text = plain + "    allow_http: true\n    client_certificate: {cert_file: ours.pem, key_file: ours.key.pem}\n"
+    with pytest.raises(ConfigFileError, match="client_certificate: only an https endpoint asks for one"):
+        load(tmp_path, text)
+
+
 def test_keys_in_rotation_come_with_their_end_the_current_one_first(tmp_path: Path) -> None:
     (tmp_path / "old.key").write_text(KEY_TEXT)
     text = (

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from alerting.drills import drill_alert
 from alerting.formats import judge_answer, write
 from alerting.formats.chat import DIGEST_LINES_MAX, TEXT_BYTES_MAX
 from alerting.formats.plain import clip, plain
@@ -22,6 +23,7 @@ from models.base import Level, Status
 from models.delivery import DeliveryKind, Outcome
 from models.secrets import RobotSecret
 from models.subscriber import Format, Privacy
+from models.times import parse_instant
 from tests.alerting_support import make_subscriber
 from tests.formats_support import CHATS, SENSIBLE, body, card, entry, written
 
@@ -70,6 +72,15 @@ def test_a_title_says_what_kind_of_message_it_is(form: Format, kind: DeliveryKin
     text = card(form, entry(**SENSIBLE, kind=kind, status=status))
     assert text.removeprefix("### ").startswith(start)
     assert ("演练消息" in text) is (kind is DeliveryKind.DRILL)
+
+
+@pytest.mark.parametrize("form", CHATS)
+def test_a_drill_says_so_once_in_its_title(form: Format) -> None:
+    drill = drill_alert("group", "r-1", parse_instant("2025-06-18T09:00:00+08:00")).model_dump_json().encode()
+    text = card(form, Entry(drill, "d-1", 1, DeliveryKind.DRILL, "drill-r-1"))
+    title = text.removeprefix("### ").splitlines()[0]
+    assert title.startswith("【演练】【预警·蓝】检查预警能否送达")
+    assert "演练" in text.split("标记", 1)[1]
 
 
 @pytest.mark.parametrize("form", CHATS)

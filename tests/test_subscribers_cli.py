@@ -60,6 +60,24 @@ def test_adding_says_where_the_secret_is_and_never_what_it_is(path: Path) -> Non
     assert entry(path).url == URL
 
 
+def test_checking_against_the_registry_names_who_belongs_to_no_unit_and_who_is_missing(path: Path) -> None:
+    add("platform", "--url", URL)
+    add("stray", "--url", URL)
+    units = path.parent / "units.yaml"
+    office = "{id: OFFICE, name: 测试室, kind: discipline_office, level: county, duty: human_pool, subscribers: [%s]}"
+    units.write_text(f"units: [{office % 'platform, gone'}]\n")
+    result = run("check", str(path), "--offline", "--units", str(units))
+    assert result.exit_code == 1
+    assert "stray: no unit of the registry has this subscriber" in result.output
+    assert "gone: a unit of the registry has it" in result.output
+    assert "platform" not in result.output
+    units.write_text(f"units: [{office % 'platform, stray'}]\n")
+    assert answer("check", str(path), "--offline", "--units", str(units))["loose_ends"] == []
+    units.write_text("units: [{}]\n")
+    broken = run("check", str(path), "--offline", "--units", str(units))
+    assert (broken.exit_code, "units.yaml:1" in broken.output) == (2, True)
+
+
 def test_adding_with_a_signing_key_prints_its_public_half(path: Path) -> None:
     told = answer("add", "platform", "--url", URL, "--signing-key", "--offline")
     assert re.fullmatch(r"whpk_[A-Za-z0-9+/]{43}=", told["public_key"])

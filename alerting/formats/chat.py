@@ -42,6 +42,7 @@ STATUS_TITLES = {
 FLAG_TITLES = {
     "backfill": "历史补录",
     "calendar_incomplete": "工作日历不全",
+    "drill": "演练",
     "euphemism_only": "仅有委婉说法",
     "rating_changed": "改过评价",
     "rule_on_trial": "规则试行",
@@ -133,7 +134,9 @@ def _told(entry: Entry, fields: dict[str, Any]) -> str:
     headline = fields.get("headline")
     if headline is None:
         headline = f"疑似{fields['rule']['title']}"
-    return f"{KIND_PREFIXES[entry.kind]}【预警{change}·{LEVEL_TITLES[level]}】{plain(headline)}"
+    prefix = KIND_PREFIXES[entry.kind]
+    # A drill's headline says so itself, for those who read it elsewhere.
+    return f"{prefix}【预警{change}·{LEVEL_TITLES[level]}】{plain(headline.removeprefix(prefix))}"
 
 
 def _colour(fields: dict[str, Any]) -> Level | None:
