@@ -44,14 +44,14 @@ def run(quick: bool = False, events: int | None = None) -> Result:
     events = events or (QUICK_EVENTS if quick else EVENTS)
     stock_events = max(STOCK_EVENTS_MIN, int(events * STOCK_SHARE))
     with scratch() as installation:
-        loaded = installation.preload(_lines(stock_events, FIRST_YEAR, "S"))
+        loaded = installation.preload(whole_tickets(stock_events, FIRST_YEAR, "S"))
         stock = _stock(installation, loaded)
         stock_alerts = installation.count("stock-alerts")
-        total = loaded + installation.preload(_lines(events - stock_events, THEN_YEAR, "T"))
+        total = loaded + installation.preload(whole_tickets(events - stock_events, THEN_YEAR, "T"))
         bare = _bare(installation, total)
-        broker_before = _broker(installation)
+        broker_before = broker_usage(installation)
         pipeline = _pipeline(installation, total)
-        broker = _broker(installation).cpu_seconds - broker_before.cpu_seconds
+        broker = broker_usage(installation).cpu_seconds - broker_before.cpu_seconds
         alerts = installation.count(installation.topics.alerts)
         if refused := installation.count(installation.topics.quarantine):
             raise BenchmarkError(f"{refused} of {total} events were refused")
@@ -60,14 +60,14 @@ def run(quick: bool = False, events: int | None = None) -> Result:
         "Whole pipeline, one worker",
         (
             Row("pipeline ÷ stock Faust, same job", pipeline.per_second / stock.per_second, "×"),
-            Row("processor time per event: stock Faust ÷ pipeline", _cpu(stock) / _cpu(pipeline), "×"),
+            Row("processor time per event: stock Faust ÷ pipeline", cpu_of(stock) / cpu_of(pipeline), "×"),
             Row("pipeline ÷ bare aiokafka loop that only parses", pipeline.per_second / bare.per_second, "×"),
             Row("pipeline", pipeline.per_second, "events/s", at_least=TARGET_PER_SECOND),
             Row("stock Faust", stock.per_second, "events/s"),
             Row("bare loop", bare.per_second, "events/s"),
-            Row("processor time of the worker", _cpu(pipeline), "µs/event"),
-            Row("processor time of the stock worker", _cpu(stock), "µs/event"),
-            Row("processor time of the bare loop", _cpu(bare), "µs/event"),
+            Row("processor time of the worker", cpu_of(pipeline), "µs/event"),
+            Row("processor time of the stock worker", cpu_of(stock), "µs/event"),
+            Row("processor time of the bare loop", cpu_of(bare), "µs/event"),
             Row("processor time of the broker meanwhile", broker / total * 1e6, "µs/event"),
             Row("memory of the worker, at most", pipeline.rss_peak_mb, "MB"),
             Row("versions of warnings issued", alerts),
@@ -78,12 +78,12 @@ def run(quick: bool = False, events: int | None = None) -> Result:
     )
 
 
-def _cpu(drained: Drained) -> float:
+def cpu_of(drained: Drained) -> float:
     """Return the processor time per event, in microseconds."""
     return drained.cpu_seconds / drained.events * 1e6
 
 
-def _lines(events: int, year: int, prefix: str) -> list[bytes]:
+def whole_tickets(events: int, year: int, prefix: str) -> list[bytes]:
     """Return the events of whole tickets, interleaved in time; each call with a year and citizens' matters of its own."""
     tickets = events // EVENTS_PER_TICKET
     return list(generate_lines(tickets, year, start=date(year, 1, 6), identity="phone", prefix=prefix))
@@ -94,7 +94,7 @@ def _pipeline(installation: Installation, events: int) -> Drained:
     worker, _ = installation.worker()
     worker.wait_for("worker ready")
     watched = (topics.ticket_events, topics.tickets, topics.citizens)
-    return _drain(installation, worker, topics.worker_app_id, watched, events)
+    return drain(installation, worker, topics.worker_app_id, watched, events)
 
 
 def _stock(installation: Installation, events: int) -> Drained:
@@ -106,10 +106,10 @@ def _stock(installation: Installation, events: int) -> Drained:
     datadir = str(installation.directory / "stock")
     stock = installation.run("stock-faust", ["-m", "benchmarks.stock_faust", *arguments, datadir])
     stock.wait_for("stock ready")
-    return _drain(installation, stock, APP_ID, (topics.ticket_events, TICKETS, CITIZENS), events)
+    return drain(installation, stock, APP_ID, (topics.ticket_events, TICKETS, CITIZENS), events)
 
 
-def _drain(installation: Installation, worker: Running, group: str, topics: tuple[str, ...], events: int) -> Drained:
+def drain(installation: Installation, worker: Running, group: str, topics: tuple[str, ...], events: int) -> Drained:
     """Measure from now until the group has acknowledged everything, then stop the worker."""
     began, before = time.monotonic(), worker.usage()
     with lag_watch(installation.bootstrap_servers, group, topics) as watch:
@@ -129,5 +129,6 @@ def _patience_seconds(events: int) -> float:
     return START_SECONDS + events / EVENTS_PER_SECOND_MIN
 
 
-def _broker(installation: Installation) -> Usage:
+def broker_usage(installation: Installation) -> Usage:
+    """Return what the broker has used so far."""
     return usage_of(installation.kafka.pids[0])

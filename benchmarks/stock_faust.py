@@ -20,7 +20,6 @@ from models.alert import Alert
 from models.decode import Rejected, check_not_ahead, decode_event
 from rules import citizens as citizen_rules
 from rules import state as ticket_rules
-from rules.calendar import add_work_days
 from rules.engine import Engine
 from rules.intake import Reader, to_event
 from rules.matter import MatterConfig
@@ -31,7 +30,6 @@ from rules.text.screen import Screener
 from rules.tickets import Step, on_message, on_time
 
 APP_ID = "stock"
-A_WORK_DAY = 1_735_700_000_000_000
 TICKETS, CITIZENS, ALERTS = "stock-tickets", "stock-citizens", "stock-alerts"
 
 
@@ -44,7 +42,6 @@ class StockJob:
         self._reader = Reader(Screener(pack.lexicon))
         self._keys = [PseudonymKey("k1", os.urandom(32))]
         self._matter = MatterConfig()
-        add_work_days(A_WORK_DAY, 1)  # builds the calendar once, which must not fall on the first events
         self._clocks: dict[int, int] = defaultdict(int)
         self._deadlines: dict[int, list[tuple[int, str]]] = defaultdict(list)
         self._source = _topic(app, source, internal=False)

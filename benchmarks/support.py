@@ -7,9 +7,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from kafka.errors import CoordinatorNotAvailableError, NotCoordinatorError
 
 from streams.admin import connect
 from streams.broker import EmbeddedKafka
+from streams.broker_secured import Secured
 from streams.bulk import Record, send_many
 from streams.child_process import ChildProcess
 from streams.routes import partition_of
@@ -118,16 +119,20 @@ class Installation:
 
     def __post_init__(self) -> None:
         self._secret = self.directory / "pseudonym-secret"
-        self._secret.write_text(os.urandom(32).hex())
-        self._secret.chmod(0o600)
+        if not self._secret.exists():
+            self._secret.write_text(os.urandom(32).hex())
+            self._secret.chmod(0o600)
 
     @property
     def bootstrap_servers(self) -> str:
         """Return the broker's address."""
         return self.kafka.bootstrap_servers
 
-    def worker(self, name: str = "worker-1") -> tuple[Running, int]:
-        """Start a detection worker in recorded time; return it and its http port. Its data are below its name."""
+    def worker(self, name: str = "worker-1", settings: Mapping[str, str] | None = None) -> tuple[Running, int]:
+        """Start a detection worker in recorded time; return it and its http port. Its data are below its name.
+
+        `settings`: further ones, or others, as environment variables.
+        """
         port = free_port()
         environment = {
             "HOTLINE_WATCH_BOOTSTRAP_SERVERS": self.bootstrap_servers,
@@ -135,9 +140,17 @@ class Installation:
             "HOTLINE_WATCH_HTTP_PORT": str(port),
             "HOTLINE_WATCH_CORE_TIME": "recorded",
             "HOTLINE_WATCH_PARTITIONS": str(self.topics.partitions),
+            "HOTLINE_WATCH_TOPIC_PREFIX": self.topics.prefix,
             "HOTLINE_WATCH_PSEUDONYM_KEYS": orjson.dumps([{"id": "k1", "secret_file": str(self._secret)}]).decode(),
+            **(settings or {}),
         }
         return self.run(name, ["-m", "cli.main", "worker"], environment), port
+
+    def with_topics(self, prefix: str) -> "Installation":
+        """Return this installation with another set of topics, created now."""
+        topics = replace(self.topics, prefix=prefix)
+        create_topics(self.bootstrap_servers, topics)
+        return replace(self, topics=topics)
 
     def run(self, name: str, arguments: list[str], environment: dict[str, str] | None = None) -> Running:
         """Start a Python program as a process that ends with this installation."""
@@ -148,7 +161,7 @@ class Installation:
 
     def preload(self, lines: Iterable[bytes]) -> int:
         """Write ticket events, keyed by ticket, and wait until the broker has them; return their number."""
-        return asyncio.run(_preload(self.bootstrap_servers, self.topics, lines))
+        return preload(self.bootstrap_servers, self.topics, lines)
 
     def create_plain_topics(self, names: Iterable[str]) -> None:
         """Create further topics, with Kafka's own defaults."""
@@ -163,15 +176,20 @@ class Installation:
 
 
 @contextmanager
-def scratch(partitions: int = 8) -> Iterator[Installation]:
-    """Yield an installation, and leave nothing of it behind."""
+def scratch(partitions: int = 8, secured: Secured | None = None) -> Iterator[Installation]:
+    """Yield an installation, and leave nothing of it behind. `secured`: further listeners of its broker."""
     directory = Path(tempfile.mkdtemp(prefix="hotline-watch-bench-"))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        kafka = stack.enter_context(EmbeddedKafka(directory / "kafka"))
+        kafka = stack.enter_context(EmbeddedKafka(directory / "kafka", secured=secured))
         topics = TopicSet(partitions=partitions)
         create_topics(kafka.bootstrap_servers, topics)
         yield Installation(directory, kafka, topics, stack)
+
+
+def preload(bootstrap_servers: str, topics: TopicSet, lines: Iterable[bytes]) -> int:
+    """Write ticket events, keyed by ticket, and wait until the broker has them; return their number."""
+    return asyncio.run(_preload(bootstrap_servers, topics, lines))
 
 
 async def _preload(bootstrap_servers: str, topics: TopicSet, lines: Iterable[bytes]) -> int:

@@ -12,7 +12,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cli.output import err, fail, out
-from cli.running import RUN_KEYS, InForce, instant_option, pack_of, reader_of, recorded_events, run_core
+from cli.running import (
+    RUN_KEYS,
+    CalendarOption,
+    InForce,
+    LimitsOption,
+    instant_option,
+    pack_of,
+    reader_of,
+    recorded_events,
+    run_core,
+)
 from models.alert import Alert
 from models.decode import Rejected
 from models.quarantine import RejectionReason
@@ -21,6 +31,7 @@ from models.times import format_instant
 from rules.driver import Driver
 from rules.event import Event
 from rules.facts import as_mapping
+from rules.reckoning import load_reckoning
 from rules.sealing import SEALED
 from rules.tickets import ConflictingBody, RefusedMerge, judge
 
@@ -37,6 +48,8 @@ def backtest(
     posts: Annotated[
         Path | None, typer.Option(help="posts whose accusers are sealed, as the setting posts_file names them")
     ] = None,
+    calendar: CalendarOption = None,
+    limits: LimitsOption = None,
     until: Annotated[str | None, typer.Option(help="run the clock to this time; later events are ignored")] = None,
     rejects: Annotated[Path | None, typer.Option(help="write rejected lines' numbers and reasons")] = None,
     facts: Annotated[Path | None, typer.Option(help="write every ticket's facts at the end")] = None,
@@ -47,7 +60,7 @@ def backtest(
     Events are taken in the files' order, however late; the warnings in force at the end do not depend on it.
     """
     end = instant_option(until, "--until")
-    pack = pack_of(rules)
+    pack, reckoning = pack_of(rules), load_reckoning(calendar, limits)
     _refuse_overwriting(events, {"--out": out_file, "--rejects": rejects, "--facts": facts})
     in_force, statuses, reasons = InForce(), Counter[str](), Counter[str]()
     counts = Counter[str]()
@@ -70,7 +83,7 @@ def backtest(
         source = _counted(
             _with_progress(recorded_events(events, RUN_KEYS, reject, reader_of(pack, posts)), events), counts
         )
-        driver = run_core(pack, source, end, take)
+        driver = run_core(pack, source, end, take, reckoning)
         if refused is not None:
             _write_refused_merges(refused, driver)
     if facts is not None:
@@ -149,6 +162,7 @@ def _write_facts(path: Path, driver: Driver) -> None:
                 "ticket_id": ticket_id,
                 "tickets": sorted(judged.lineage.tickets),
                 "as_of": format_instant(max(driver.clock, state.clock)),
+                "calendar_version": driver.engine.reckoning.version,
                 "facts": as_mapping(judged.values),
                 "repeated": [
                     {"ticket_id": one.ticket_id, "why": one.why}
@@ -180,6 +194,7 @@ def _summary(
         "unknown_types": counts["unknown_types"],
         "tickets": len(driver.tickets),
         "until": format_instant(driver.clock) if driver.clock else None,
+        "calendar_version": driver.engine.reckoning.version,
         "versions": dict(statuses),
         "in_force": {rule: dict(levels) for rule, levels in sorted(by_rule.items())},
         "rejected": dict(reasons),

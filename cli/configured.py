@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,10 +23,28 @@ PrefixOption = Annotated[
 
 
 def cluster_of(config: Path | None, bootstrap_servers: str | None, prefix: str | None) -> tuple[str, TopicSet]:
-    """Return where Kafka is and what its topics are called: as the options say, or as the settings do. Ends as `settings_of`."""
+    """Return where Kafka is and what its topics are called: as the options say, or as the settings do. Ends as `settings_of`.
+
+    How the brokers are talked to is always the settings' word.
+    """
+    return declared_of(config, bootstrap_servers, prefix, None, None)
+
+
+def declared_of(
+    config: Path | None,
+    bootstrap_servers: str | None,
+    prefix: str | None,
+    partitions: int | None,
+    replication: int | None,
+) -> tuple[str, TopicSet]:
+    """Return the cluster and the topics as they are to be there, as `cluster_of` does."""
     settings = settings_of(config)
-    topics = settings.topics if prefix is None else TopicSet(prefix=prefix)
-    return bootstrap_servers or settings.bootstrap_servers, topics
+    given = {"prefix": prefix, "partitions": partitions, "replication": replication}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    try:
+        return settings.cluster_at(bootstrap_servers), replace(settings.topics, **options)
+    except ValueError as error:
+        fail(str(error))
 
 
 def settings_of(config: Path | None) -> Settings:

@@ -8,13 +8,24 @@ import typer
 from rich.table import Table
 
 from cli.output import err, fail, out
-from cli.running import RUN_KEYS, instant_option, pack_of, reader_of, recorded_events, run_core
+from cli.running import (
+    RUN_KEYS,
+    CalendarOption,
+    LimitsOption,
+    instant_option,
+    pack_of,
+    reader_of,
+    recorded_events,
+    run_core,
+)
 from models.decode import Rejected
 from models.times import format_instant, format_minute
 from rules import texts
 from rules.explaining import RuleExplained, explain
 from rules.facts import FACTS, as_mapping
 from rules.lifecycle import STATE_TITLES
+from rules.notes import notes_of
+from rules.reckoning import load_reckoning
 from rules.telling import LEVEL_TITLES, tell_event, tell_finding, unit_title
 from rules.tickets import Judged, judge
 
@@ -29,11 +40,13 @@ def explain_ticket(
     posts: Annotated[
         Path | None, typer.Option(help="posts whose accusers are sealed, as the setting posts_file names them")
     ] = None,
+    calendar: CalendarOption = None,
+    limits: LimitsOption = None,
     until: Annotated[str | None, typer.Option(help="the instant to look from; without it the last event")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable output")] = False,
 ) -> None:
     """Show a ticket's timeline, its facts, and for each rule the condition with its values and which term failed."""
-    pack = pack_of(rules)
+    pack, reckoning = pack_of(rules), load_reckoning(calendar, limits)
     end = instant_option(until, "--until")
     rejected: list[str] = []
 
@@ -41,7 +54,7 @@ def explain_ticket(
         rejected.append(f"{path}:{number}: {why.reason}")
 
     source = recorded_events(events, RUN_KEYS, reject, reader_of(pack, posts))
-    driver = run_core(pack, source, end, lambda alert: None)
+    driver = run_core(pack, source, end, lambda alert: None, reckoning)
     if rejected:
         err.print(f"{len(rejected)} lines were rejected, the first: {rejected[0]}", markup=False)
     state = driver.tickets.get(ticket)
@@ -57,11 +70,12 @@ def explain_ticket(
 
 
 def _as_record(ticket: str, judged: Judged, told: list[RuleExplained], now: int) -> dict[str, Any]:
-    names = judged.lineage.unit_names
+    names, notes = judged.lineage.unit_names, notes_of(judged.lineage)
     tickets = judged.lineage.tickets
     return {
         "ticket_id": ticket,
         "as_of": format_instant(now),
+        "calendar_version": judged.lineage.reckoning.version,
         "merged_into": judged.merged.data["into"] if judged.merged else None,
         "states": {ticket_id: one.state for ticket_id, one in tickets.items()},
         "timeline": [
@@ -70,7 +84,7 @@ def _as_record(ticket: str, judged: Judged, told: list[RuleExplained], now: int)
                 "ticket_id": event.ticket_id,
                 "occurred_at": format_instant(event.at),
                 "type": event.type,
-                "what": tell_event(event, names),
+                "what": tell_event(event, names, notes),
                 "unexpected": event in tickets[event.ticket_id].unexpected,
             }
             for event in judged.lineage.events
@@ -122,9 +136,10 @@ def _show(record: dict[str, Any], judged: Judged, told: list[RuleExplained]) -> 
     timeline = Table(title="时间线", title_justify="left")
     for name in ("时间", "事件", "说明"):
         timeline.add_column(name)
+    names, notes = judged.lineage.unit_names, notes_of(judged.lineage)
     for event in judged.lineage.events:
         odd = "(流程外)" if event in judged.lineage.tickets[event.ticket_id].unexpected else ""
-        timeline.add_row(format_minute(event.at), event.event_id, tell_event(event, judged.lineage.unit_names) + odd)
+        timeline.add_row(format_minute(event.at), event.event_id, tell_event(event, names, notes) + odd)
     out.print(timeline)
     facts = Table(title="事实(不为零者)", title_justify="left")
     for name in ("事实", "值", "含义"):

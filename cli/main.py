@@ -12,12 +12,17 @@ from models.strict_yaml import ConfigFileError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("cli.demo", "Run the whole service on this machine and watch signed warnings arrive."),
+    "init": ("cli.init", "Write a commented configuration and fresh secrets into a new directory."),
+    "doctor": ("cli.doctor", "Say what is missing or wrong with an installation, and what to do."),
     "up": ("cli.up", "Run the durable single-machine service: broker, workers, dispatch."),
+    "backup": ("cli.backup", "Write state, deliveries, configuration and secrets of one machine into one file."),
+    "restore": ("cli.restore", "Make an installation of a backup again."),
     "worker": ("cli.worker", "Run one detection worker: intake, tickets, citizens."),
     "dispatch": ("cli.dispatch", "Run one dispatch worker: warnings to subscribers' webhooks."),
     "topics": ("cli.topics", "Create the Kafka topics, or check them."),
+    "drill": ("cli.drill", "Send a marked ticket through the whole chain, and say how long each stage took."),
     "tick": ("cli.tick", "Move recorded time to an instant."),
-    "import": ("cli.importing", "Turn a CSV export into ticket events."),
+    "import": ("cli.importing", "Turn another system's tables (CSV, XLSX) into ticket events."),
     "backtest": ("cli.backtest", "Run the rules over recorded events, with no broker."),
     "explain": ("cli.explain", "Show a ticket's timeline, facts, and why each rule speaks or not."),
     "rules": ("cli.rules", "Check a pack of rules and run its cases."),
@@ -29,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "silences": ("cli.silences", "Silence warnings for a while, with a reason."),
     "api": ("cli.api", "Serve the HTTP API: subscribers, alerts to pull, replay, why."),
     "sealed": ("cli.sealed", "List the shells of what was sealed, to be handed over by hand."),
+    "quarantine": ("cli.quarantine", "Work through the inputs that were refused."),
 }
 
 

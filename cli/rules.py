@@ -7,10 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from cli.output import err, out
-from cli.running import pack_of
+from cli.running import CalendarOption, LimitsOption, instant_option, pack_of
 from models.base import Level
+from models.ticket_event import RequestType
+from models.times import format_minute
+from rules.calendar_file import remarks_on
 from rules.engine import Engine, failing_cases
+from rules.limits import KINDS, Urgency
 from rules.pack import Pack, Rule, RuleCase, default_folder, rule_documents
+from rules.reckoning import load_reckoning
 from rules.text.linting import Problem, Section, frequent_words
 from rules.text.linting import lint as lint_cues
 from rules.text.screen import Screener
@@ -24,22 +29,27 @@ AsJson = Annotated[bool, typer.Option("--json", help="machine-readable output")]
 
 
 @app.command()
-def lint(folder: Folder = None, as_json: AsJson = False) -> None:
-    """Check a pack as a whole. Each thing wrong is told as file:line.
+def lint(
+    folder: Folder = None, calendar: CalendarOption = None, limits: LimitsOption = None, as_json: AsJson = False
+) -> None:
+    """Check a pack as a whole, and the files of the calendar and the limits. Each thing wrong is told as file:line.
 
     What keeps a file from being loaded ends the check at once. The cues of the text rules are then checked against each other:
     a cue that is innocent too, a cue in two tiers of one category, or a category without facts is an error; a cue twice in one
-    list, or a short one inside a frequent word, is a warning.
+    list, or a short one inside a frequent word, is a warning. Of a calendar, a year that looks half typed is one.
 
     Exit status: 0 well, also with warnings; 2 an error.
     """
     pack = pack_of(folder)
+    reckoning = load_reckoning(calendar, limits)
     problems = _lint_texts(pack, folder)
     errors = [str(one) for one in problems if one.severity == "error"]
     warnings = [str(one) for one in problems if one.severity == "warning"]
+    warnings += remarks_on(calendar) if calendar is not None else []
     if as_json:
         ids = [rule.id for rule in pack.rules]
-        answer = {"pack": pack.name, "rules": ids, "errors": errors, "warnings": warnings}
+        answer = {"pack": pack.name, "rules": ids, "calendar_version": reckoning.version}
+        answer |= {"errors": errors, "warnings": warnings}
         typer.echo(json.dumps(answer, ensure_ascii=False))
     else:
         for warning in warnings:
@@ -48,6 +58,8 @@ def lint(folder: Folder = None, as_json: AsJson = False) -> None:
             err.print(f"hotline-watch: {error}")
         if not errors:
             out.print(f"{pack.name}: {len(pack.rules)} rules, all well: {', '.join(rule.id for rule in pack.rules)}")
+            last = max(reckoning.calendar.years)
+            out.print(f"work days are announced up to {last}: {reckoning.version}", markup=False, soft_wrap=True)
     raise typer.Exit(2 if errors else 0)
 
 
@@ -82,6 +94,42 @@ def test(folder: Folder = None, as_json: AsJson = False) -> None:
         for rule in pack.rules:
             _show_tested(rule, cases[rule.id], texts[rule.id])
     raise typer.Exit(1 if any(cases.values()) or any(texts.values()) else 0)
+
+
+@app.command()
+def due(
+    dispatched_at: Annotated[str, typer.Argument(help="when the ticket is dispatched, such as 2026-09-30T10:00:00")],
+    limits: Annotated[Path, typer.Option(help="the city's time limits, as the setting limits_file names them")],
+    calendar: CalendarOption = None,
+    request_type: Annotated[RequestType | None, typer.Option(help="what kind of request it is")] = None,
+    urgency: Annotated[Urgency, typer.Option(help="how urgent it is")] = "normal",
+    district: Annotated[str | None, typer.Option(help="its district, as tickets name it")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which limits a ticket would have and when each ends: a check of the two files before they are put in force.
+
+    Limits that count from the acceptance are shown as if it came with the dispatch.
+    """
+    reckoning = load_reckoning(calendar, limits)
+    start = instant_option(dispatched_at, "DISPATCHED_AT")
+    assert start is not None
+    profile = reckoning.limits.profile_for(district)
+    found: list[dict[str, Any]] = []
+    for kind in KINDS if profile is not None else ():
+        limit = profile.limit(kind, request_type, urgency) if profile else None
+        if profile is None or limit is None:
+            continue
+        end, announced = reckoning.after(start, limit, profile.counting)
+        found.append({"limit": kind, "length": str(limit), "ends": format_minute(end), "announced": announced})
+    if as_json:
+        version = reckoning.version
+        typer.echo(json.dumps({"calendar_version": version, "limits": found}, ensure_ascii=False))
+        return
+    for one in found:
+        incomplete = "" if one["announced"] else " (counts days that are not announced)"
+        out.print(f"{one['limit']}: {one['length']}, until {one['ends']}{incomplete}", markup=False)
+    if not found:
+        out.print("no limit holds for such a ticket")
 
 
 def _failing_texts(pack: Pack) -> dict[str, list[FailedText]]:

@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from cli.output import fail, read_lines
 from models.alert import Alert
@@ -17,6 +20,7 @@ from rules.event import Event
 from rules.intake import NO_READER, Reader, read_texts, to_event
 from rules.pack import Pack, default_pack, load_pack
 from rules.pseudonym import PseudonymKey
+from rules.reckoning import Reckoning, plain_reckoning
 from rules.sealing import Posts, load_posts
 from rules.text.screen import Screener
 
@@ -24,6 +28,13 @@ from rules.text.screen import Screener
 RUN_KEYS = [PseudonymKey("run", b"the same person, the same key, each run")]
 
 CHUNK_LINES = 4_096
+
+CalendarOption = Annotated[
+    Path | None, typer.Option("--calendar", help="a file of work days, as the setting calendar_file names it")
+]
+LimitsOption = Annotated[
+    Path | None, typer.Option("--limits", help="the city's time limits, as the setting limits_file names them")
+]
 
 Reject = Callable[[Path, int, Rejected], None]
 
@@ -79,9 +90,15 @@ def _decoded(
     return events
 
 
-def run_core(pack: Pack, events: Iterable[Event], until: int | None, on_alert: Callable[[Alert], None]) -> Driver:
+def run_core(
+    pack: Pack,
+    events: Iterable[Event],
+    until: int | None,
+    on_alert: Callable[[Alert], None],
+    reckoning: Reckoning | None = None,
+) -> Driver:
     """Run the core over the events; without `until` time ends at the last event. Return the driver with all states at the end."""
-    driver = Driver(Engine(pack))
+    driver = Driver(Engine(pack, reckoning or plain_reckoning()))
     issued: set[str] = set()
     with _no_cycle_collection():
         for event in events:

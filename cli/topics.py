@@ -1,4 +1,4 @@
-"""`hotline-watch topics create|check`. Exit status: 0 as declared, 1 the cluster differs, 2 usage or no cluster."""
+"""`hotline-watch topics create|check|acls`. Exit status: 0 as declared, 1 the cluster differs, 2 usage or no cluster."""
 
 from __future__ import annotations
 
@@ -9,71 +9,61 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from cli import topics_acls
+from cli.configured import BootstrapOption, ConfigOption, PrefixOption, declared_of
+
 if TYPE_CHECKING:
     from streams.topics import TopicSet
     from streams.topics_admin import CreateReport, Mismatch
 
-app = typer.Typer(no_args_is_help=True, help="Create the Kafka topics, or check that they are as declared.")
+app = typer.Typer(
+    no_args_is_help=True, help="Create the Kafka topics, check that they are as declared, list who needs which ACLs."
+)
+app.command()(topics_acls.acls)
 
 _T = TypeVar("_T")
 
-Bootstrap = Annotated[
-    str,
-    typer.Option(help="HOST:PORT of a broker, several comma-separated.", envvar="HOTLINE_WATCH_BOOTSTRAP_SERVERS"),
-]
-Partitions = Annotated[int, typer.Option(min=1, help="Partitions of each topic.", envvar="HOTLINE_WATCH_PARTITIONS")]
+Partitions = Annotated[int | None, typer.Option(min=1, help="Partitions of each topic, in place of the settings'.")]
 Replication = Annotated[
-    int, typer.Option(min=1, max=32767, help="Replicas of each topic.", envvar="HOTLINE_WATCH_REPLICATION")
+    int | None, typer.Option(min=1, max=32767, help="Replicas of each topic, in place of the settings'.")
 ]
-Prefix = Annotated[str, typer.Option(help="Put before every topic's name.", envvar="HOTLINE_WATCH_TOPIC_PREFIX")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="How long to wait for the cluster, in seconds.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command()
 def create(
-    bootstrap_servers: Bootstrap = "127.0.0.1:9092",
-    partitions: Partitions = 8,
-    replication: Replication = 1,
-    prefix: Prefix = "",
+    bootstrap_servers: BootstrapOption = None,
+    partitions: Partitions = None,
+    replication: Replication = None,
+    prefix: PrefixOption = None,
     timeout_seconds: Timeout = 30.0,
     as_json: AsJson = False,
+    config: ConfigOption = None,
 ) -> None:
     """Create the topics that are missing, then check all. Those that exist are left as they are."""
     from streams.topics_admin import check_topics, create_topics
 
-    topics = _topics(prefix, partitions, replication)
-    report = _ask(lambda: create_topics(bootstrap_servers, topics, timeout_seconds=timeout_seconds))
-    _answer(
-        _ask(lambda: check_topics(bootstrap_servers, topics, timeout_seconds=timeout_seconds)), topics, report, as_json
-    )
+    servers, topics = declared_of(config, bootstrap_servers, prefix, partitions, replication)
+    report = _ask(lambda: create_topics(servers, topics, timeout_seconds=timeout_seconds))
+    _answer(_ask(lambda: check_topics(servers, topics, timeout_seconds=timeout_seconds)), topics, report, as_json)
 
 
 @app.command()
 def check(
-    bootstrap_servers: Bootstrap = "127.0.0.1:9092",
-    partitions: Partitions = 8,
-    replication: Replication = 1,
-    prefix: Prefix = "",
+    bootstrap_servers: BootstrapOption = None,
+    partitions: Partitions = None,
+    replication: Replication = None,
+    prefix: PrefixOption = None,
     timeout_seconds: Timeout = 30.0,
     as_json: AsJson = False,
+    config: ConfigOption = None,
 ) -> None:
     """Compare the cluster's topics with the declaration and name every difference with its remedy."""
     from streams.topics_admin import check_topics
 
-    topics = _topics(prefix, partitions, replication)
-    _answer(
-        _ask(lambda: check_topics(bootstrap_servers, topics, timeout_seconds=timeout_seconds)), topics, None, as_json
-    )
-
-
-def _topics(prefix: str, partitions: int, replication: int) -> TopicSet:
-    from streams.topics import TopicSet
-
-    try:
-        return TopicSet(prefix=prefix, partitions=partitions, replication=replication)
-    except ValueError as error:
-        raise _failure(str(error)) from error
+    servers, topics = declared_of(config, bootstrap_servers, prefix, partitions, replication)
+    _answer(_ask(lambda: check_topics(servers, topics, timeout_seconds=timeout_seconds)), topics, None, as_json)
 
 
 def _ask(question: Callable[[], _T]) -> _T:

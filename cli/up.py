@@ -21,8 +21,8 @@ def up(
     workers: Annotated[int, typer.Option(min=1, max=32, help="detection workers")] = 2,
     config: ConfigOption = None,
 ) -> None:
-    """Run the durable single-machine service: broker, workers, dispatch, and the HTTP API where api_clients_file is set;
-    restarted on failure, ended by SIGTERM, state kept.
+    """Run the durable single-machine service: broker, workers, dispatch, the HTTP API where api_clients_file is set, and
+    drills where drill_every_hours is; restarted on failure, ended by SIGTERM, state kept. It holds still for `backup`.
     """
     settings = settings_of(config)
     from streams.logs import set_up_logs
@@ -48,7 +48,8 @@ def up(
             out.print(f"no subscribers_file is set: warnings stay in topic {machine.topics.alerts}", markup=False)
         out.print(f"up; data in {machine.data_dir}; stop with Ctrl-C", markup=False)
         while not stop.wait(WATCH_SECONDS):
-            machine.watch()
+            with refusals():
+                machine.watch()
     except (MisconfiguredServiceError, NotReadyError) as error:
         fail(str(error))
     finally:

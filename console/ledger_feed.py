@@ -23,6 +23,7 @@ from kafka.errors import KafkaError
 from console.ledger import Ledger, LedgerError, Source
 from streams.admin import ClusterUnreachableError, connect
 from streams.kafka_client import KafkaConsumer, TopicPartition
+from streams.roles import Grant, Operation, Resource
 from streams.topics import TopicSet
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class LedgerFeed:
             Source.DECISIONS: topics.decisions,
             Source.REDELIVERIES: topics.redeliveries,
         }
+        self._needs = [Grant(Resource.TOPIC, name, Operation.READ) for name in self._names.values()]
         self._sources = {name: source for source, name in self._names.items()}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger-feed", daemon=True)
@@ -118,7 +120,7 @@ class LedgerFeed:
         """Read until told to stop. Raises what Kafka and SQLite raise."""
         parts = self._prepare()
         consumer = KafkaConsumer(
-            bootstrap_servers=self._servers.split(","),
+            bootstrap_servers=self._servers,
             group_id=None,
             auto_offset_reset="none",
             enable_auto_commit=False,
@@ -149,7 +151,7 @@ class LedgerFeed:
 
     def _prepare(self) -> list[TopicPartition]:
         """Return the partitions to read; begin again where a topic is another one than was read. Raises LedgerError."""
-        with connect(self._servers) as admin:
+        with connect(self._servers, needs=self._needs) as admin:
             described = {
                 one["name"]: one for one in admin.describe_topics(list(self._names.values())) if not one["error_code"]
             }

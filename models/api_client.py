@@ -27,6 +27,8 @@ class Role(StrEnum):
     """Everything."""
     SUBSCRIBER = "subscriber"
     """Pull one subscriber's alerts."""
+    SENDER = "sender"
+    """Send ticket events, and see nothing."""
 
 
 class ApiClientEntry(Contract):

@@ -1,8 +1,16 @@
-"""The quarantine record: why an input was refused and where it lies. It never holds the input's text or a value out of it."""
+"""The quarantine record: why an input was refused and where it lies; and what an operator did about it. Neither ever holds the
+input's text or a value out of it.
+"""
 
 from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from models.base import Contract, Time
+
+SENDER_PATTERN = r"^[A-Za-z][A-Za-z0-9._:/-]{0,63}$"
+BECAUSE_LENGTH_MAX = 500
 
 
 class RejectionReason(StrEnum):
@@ -40,3 +48,45 @@ class QuarantineRecord(Contract):
     size_bytes: int
     sha256: str
     quarantined_at: Time
+    source: Annotated[str | None, Field(pattern=SENDER_PATTERN)] = Field(
+        None, description="which system sent it, where the input can be read so far and names one that is no text"
+    )
+
+    @property
+    def key(self) -> str:
+        """Return the record's Kafka key, and what operators call it by."""
+        return quarantine_key(self.topic, self.partition, self.offset)
+
+
+class QuarantineAction(StrEnum):
+    """What was done about a refused input: a closed set."""
+
+    REPLAYED = "replayed"
+    """Sent through once more, after what was wrong had been mended."""
+    DROPPED = "dropped"
+    """Given up, for a reason that somebody answers for."""
+
+
+class QuarantineDecision(Contract):
+    """What an operator did about one refused input, on hw.quarantine-decisions under its key; the last one stands."""
+
+    schema_version: Literal[1] = 1
+    action: QuarantineAction
+    topic: str
+    partition: int
+    offset: int
+    sha256: str
+    because: Annotated[str, Field(max_length=BECAUSE_LENGTH_MAX)] = ""
+    decided_by: Annotated[str, Field(max_length=128)]
+    decided_at: Time
+    sent_to: int | None = Field(None, description="of a replay: the offset at which the input lies now")
+
+    @property
+    def key(self) -> str:
+        """Return the record's Kafka key: that of the quarantine record."""
+        return quarantine_key(self.topic, self.partition, self.offset)
+
+
+def quarantine_key(topic: str, partition: int, offset: int) -> str:
+    """Return what a refused input is called: where it lies."""
+    return f"{topic}-{partition}-{offset}"

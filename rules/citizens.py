@@ -4,7 +4,7 @@ Each ticket lineage claims its complaints as a whole, so that claims may come in
 are a function of the claims that stand.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -17,6 +17,8 @@ from rules.repeats import Complaint, Repeat, RepeatedComplaint
 MAX_COMPLAINTS = 200
 
 Edges = dict[str, dict[str, str]]
+Told = tuple[int, tuple[RepeatedComplaint, ...], tuple[RepeatedComplaint, ...]]
+"""what a lineage is told: how many complaints within the busiest window, which, and which others from its own first one on"""
 
 
 class CitizenState(NamedTuple):
@@ -28,7 +30,7 @@ class CitizenState(NamedTuple):
     """by lineage: the claim's version and its complaints"""
     same: Edges = {}  # noqa: RUF012
     """for each complaint's ticket: the tickets about the same matter, and why"""
-    told: dict[str, tuple[int, tuple[RepeatedComplaint, ...]]] = {}  # noqa: RUF012
+    told: dict[str, Told] = {}  # noqa: RUF012
     """by lineage: the count and the complaints that it was last told"""
     truncated: bool = False
 
@@ -52,12 +54,12 @@ def on_claim(
     for root, (_, complaints) in claims.items():
         if not complaints and root != claim.root:
             continue  # its complaints are older than what is kept: what it was told stays true
-        count, found = _repeat(complaints, claims, same, config)
-        if count < 2 and root not in told:
+        what = _repeat(complaints, claims, same, config)
+        if what[0] < 2 and not what[2] and root not in told:
             continue  # a lineage takes its own complaint as the first without being told
-        if told.get(root) != (count, found):
-            told[root] = (count, found)
-            messages.append(RepeatMessage(root, state.citizen, Repeat(version, count, found)))
+        if told.get(root) != what:
+            told[root] = what
+            messages.append(RepeatMessage(root, state.citizen, Repeat(version, *what)))
     told = {root: what for root, what in told.items() if root in claims}
     after = state._replace(version=version, claims=claims, same=same, told=told, truncated=state.truncated or truncated)
     return after, messages
@@ -107,12 +109,14 @@ def _repeat(
     claims: dict[str, tuple[int, tuple[Complaint, ...]]],
     same: Edges,
     config: MatterConfig,
-) -> tuple[int, tuple[RepeatedComplaint, ...]]:
-    """Return the most complaints within any window that contains one of the lineage's own, and those complaints."""
+) -> Told:
+    """Return the most complaints within any window that contains one of the lineage's own, those complaints, and what came beyond them."""
     own = {one.ticket_id for one in anchors}
     # A child's complaint is claimed by the child and by its root: it is one.
     everything = list({one.ticket_id: one for _, complaints in claims.values() for one in complaints}.values())
     best: list[RepeatedComplaint] = []
+    later: dict[str, RepeatedComplaint] = {}
+    first = min((anchor.at for anchor in anchors), default=0)
     for anchor in anchors:
         edges = same.get(anchor.ticket_id, {})
         related = [
@@ -120,10 +124,17 @@ def _repeat(
             for one in everything
             if one.ticket_id in own or one.ticket_id in edges
         ]
+        later |= {one.ticket_id: one for one in related if one.at >= first and one.ticket_id not in later}
         found = _busiest(related, anchor.at, config.window_days * DAY)
         if len(found) > len(best):
             best = found
-    return len(best), tuple(best)
+    counted = {one.ticket_id for one in best}
+    others = sorted((one for one in later.values() if one.ticket_id not in counted), key=_by_time)
+    return len(best), tuple(best), tuple(others)
+
+
+def _by_time(one: RepeatedComplaint) -> tuple[int, str]:
+    return one.at, one.ticket_id
 
 
 def _why(one: Complaint, anchor: Complaint, own: set[str], edges: dict[str, str]) -> str:
@@ -133,7 +144,7 @@ def _why(one: Complaint, anchor: Complaint, own: set[str], edges: dict[str, str]
 
 
 def _busiest(complaints: Iterable[RepeatedComplaint], anchor: int, window: int) -> list[RepeatedComplaint]:
-    ordered = sorted(complaints, key=lambda one: (one.at, one.ticket_id))
+    ordered = sorted(complaints, key=_by_time)
     best: list[RepeatedComplaint] = []
     for first in ordered:
         if first.at <= anchor <= first.at + window:
@@ -151,7 +162,7 @@ def encode_state(state: CitizenState) -> bytes:
 
 
 def decode_state(body: bytes) -> CitizenState:
-    """Return the state that `encode_state` wrote."""
+    """Return the state that `encode_state` wrote, in this release or the one before (schema 1)."""
     citizen, version, claims, same, told, truncated = orjson.loads(body)
     return CitizenState(
         citizen,
@@ -161,6 +172,12 @@ def decode_state(body: bytes) -> CitizenState:
             for root, (number, complaints) in claims.items()
         },
         same,
-        {root: (count, tuple(RepeatedComplaint(*one) for one in found)) for root, (count, found) in told.items()},
+        {root: _told(*what) for root, what in told.items()},
         truncated,
     )
+
+
+def _told(count: int, found: list[list[Any]], others: Sequence[list[Any]] = ()) -> Told:
+    """Return what a lineage was told; before state schema 2 there were no others."""
+    in_window, beyond = (tuple(RepeatedComplaint(*one) for one in part) for part in (found, others))
+    return count, in_window, beyond

@@ -10,7 +10,8 @@ from functools import lru_cache
 
 import cel
 
-from rules.facts import BY_PATH, NEUTRAL, Values, as_tree
+from rules.fact import Values
+from rules.facts import BY_PATH, NEUTRAL, as_tree
 
 _PATH = re.compile(r"\b([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*)\b(?!\s*\()")
 _NAME = re.compile(r"\b([A-Za-z_][A-Za-z0-9_]*)\b")

@@ -1,19 +1,22 @@
-"""How far a time limit has run: near, overdue, overdue by so many work days.
+"""How far a time limit has run: near, overdue, overdue by so many work days; not accepted, so many times over.
 
 A limit is near at the later of a fifth of its time left and one day left; overdue at its due time. A return that was not denied, a
 recall or the end of the citizen's wait ends it at that instant, and what was reached by then stays; resolved in time, nothing of it
 stays. An approved extension moves the due time; what was *over*due before the extension was approved stays overdue until it is resolved.
+Asked by announced days alone, a limit that was reckoned with days that nobody has announced has reached nothing.
 """
 
 from typing import NamedTuple
 
 from models.ticket_event import EventType as E
 from models.times import DAY
-from rules.calendar import add_work_days, announced_work_days_between, work_days_between
-from rules.history import Deadline
+from rules.calendar import Calendar
+from rules.history import Acceptance, Deadline, Lineage
 
 NEAR_SHARE = 5  # a fifth of the time is left
 NEAR_TIME = DAY
+MOST_TIMES = 9
+"""a limit that has passed so many times over is not counted further"""
 
 
 class Reached(NamedTuple):
@@ -30,15 +33,14 @@ class Reached(NamedTuple):
 _NOTHING = Reached(False, False, 0, 0, 0)
 
 
-def near_at(deadline: Deadline) -> int:
-    """Return the instant from which the limit is near."""
-    start = deadline.event.at
-    left = max(deadline.due - start, 0)
-    return max(deadline.due - left // NEAR_SHARE, deadline.due - NEAR_TIME, start)
+def near_at(start: int, due: int) -> int:
+    """Return the instant from which a limit is near."""
+    left = max(due - start, 0)
+    return max(due - left // NEAR_SHARE, due - NEAR_TIME, start)
 
 
-def reached(deadline: Deadline, now: int) -> Reached:
-    """Return what the limit has reached at an instant."""
+def reached(deadline: Deadline, now: int, calendar: Calendar, *, announced: bool = False) -> Reached:
+    """Return what the limit has reached at an instant; `announced`: as far as announced days alone bear it out."""
     ended = deadline.ended_at
     if (
         ended is not None
@@ -49,19 +51,48 @@ def reached(deadline: Deadline, now: int) -> Reached:
         return _NOTHING
     last = now if ended is None else min(now, ended - 1)
     best = _NOTHING
-    for due, until in [*((old_due, event.at - 1) for event, old_due in deadline.moved), (deadline.due, last)]:
-        if due <= min(until, last):
-            days, _ = work_days_between(due, min(until, last))
+    spans = [(one.due, one.event.at - 1, one.incomplete) for one in deadline.moved]
+    for due, until, incomplete in (*spans, (deadline.due, last, deadline.incomplete)):
+        end = min(until, last)
+        if due <= end and not (announced and incomplete):
+            sure = 0 if incomplete else calendar.announced_work_days_between(due, end)
+            days = sure if announced else calendar.work_days_between(due, end)[0]
             if not best.overdue or days > best.work_days:
-                announced = 0 if deadline.incomplete else announced_work_days_between(due, min(until, last))
-                best = Reached(True, True, days, announced, due)
-    if not best.overdue and not deadline.resolved_later and last >= near_at(deadline):
-        return Reached(True, False, 0, 0, 0)
-    return best
+                best = Reached(True, True, days, sure, due)
+    if best.overdue or deadline.resolved_later or (announced and deadline.incomplete):
+        return best
+    return Reached(True, False, 0, 0, 0) if last >= near_at(deadline.start, deadline.due) else best
 
 
-def wakes(deadline: Deadline, work_days: tuple[int, ...]) -> list[int]:
+def wakes(deadline: Deadline, work_days: tuple[int, ...], calendar: Calendar) -> list[int]:
     """Return the instants at which the limit reaches something new: near, due, and so many work days after."""
     if deadline.ended_at is not None:
         return []
-    return [near_at(deadline), deadline.due, *(add_work_days(deadline.due, days)[0] for days in work_days)]
+    due = deadline.due
+    return [near_at(deadline.start, due), due, *(calendar.add_work_days(due, days)[0] for days in work_days)]
+
+
+def acceptance_due(lineage: Lineage, one: Acceptance, times: int) -> tuple[int, bool]:
+    """Return when the time for acceptance has passed so many times over, and whether announced days alone say so."""
+    if times == 1:
+        return one.due, not one.incomplete
+    return lineage.reckoning.after(one.event.at, one.limit, one.profile.counting, times)
+
+
+def times_passed(lineage: Lineage, one: Acceptance, now: int, *, announced: bool = False) -> int:
+    """Return how many times over the time for acceptance had passed without it, up to nine."""
+    last = now if one.ended_at is None else min(now, one.ended_at - 1)
+    times = 0
+    while times < MOST_TIMES:
+        due, sure = acceptance_due(lineage, one, times + 1)
+        if due > last or (announced and not sure):
+            break
+        times += 1
+    return times
+
+
+def acceptance_wakes(lineage: Lineage, one: Acceptance, times: tuple[int, ...]) -> list[int]:
+    """Return the instants at which the time for acceptance has passed once, and so many times over."""
+    if one.ended_at is not None:
+        return []
+    return [acceptance_due(lineage, one, number)[0] for number in {1, *times} if number <= MOST_TIMES]

@@ -14,7 +14,7 @@ from rules.event import Event
 from rules.matter import MatterConfig
 from rules.messages import ClaimMessage, EventMessage, MembersMessage, RepeatMessage
 from rules.state import TicketState
-from rules.tickets import ConflictingBody, Output, RefusedMerge, on_event, on_message, on_time
+from rules.tickets import ConflictingBody, Output, RefusedMerge, on_event, on_message, on_time, review
 
 Message = EventMessage | MembersMessage | RepeatMessage | ClaimMessage
 
@@ -58,6 +58,16 @@ class Driver:
             self._take(state, step.state, step.outputs, issued)
             self._drain(issued)
         self.clock = max(self.clock, instant)
+        return issued
+
+    def reckon(self, engine: Engine) -> list[Alert]:
+        """Judge every ticket anew by an engine that reckons time otherwise, as the live service does; return what follows from it."""
+        self.engine = engine
+        issued: list[Alert] = []
+        for state in list(self.tickets.values()):
+            step = review(engine, state, self.clock)
+            self._take(state, step.state, step.outputs, issued)
+            self._drain(issued)
         return issued
 
     def _take(self, before: TicketState, state: TicketState, outputs: list[Output], issued: list[Alert]) -> None:

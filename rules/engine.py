@@ -7,9 +7,11 @@ from typing import NamedTuple
 import cel
 
 from models.base import LEVEL_RANK, Family, Level
-from rules.facts import FIRST_OF_TEXTS, INDEX, LAST_OF_TEXTS, NEUTRAL, OF_TEXTS, Values, as_tree, tree_of
+from rules.fact import Values
+from rules.facts import FIRST_OF_TEXTS, INDEX, LAST_OF_TEXTS, NEUTRAL, OF_TEXTS, as_tree, plan, tree_of
 from rules.fold import Histories
 from rules.pack import Pack, Rule, RuleCase
+from rules.reckoning import Reckoning, plain_reckoning
 
 Levels = tuple[Level | None, ...]
 
@@ -29,13 +31,18 @@ class _Asked(NamedTuple):
 
 
 class Engine:
-    """Evaluates a pack. Ordinary tickets have the same few facts, so what was judged before is remembered; so are some `histories`."""
+    """Evaluates a pack by a reckoning of time: both together are all that judges.
 
-    def __init__(self, pack: Pack, *, histories: int = 4_096) -> None:
+    Ordinary tickets have the same few facts, so what was judged before is remembered; so are some `histories`.
+    """
+
+    def __init__(self, pack: Pack, reckoning: Reckoning | None = None, *, histories: int = 4_096) -> None:
         self.pack = pack
+        self.reckoning = reckoning or plain_reckoning()
         self.rules = pack.active
         self.thresholds = pack.thresholds
-        self._on_calendar = tuple(_COUNTED in rule.paths for rule in self.rules)
+        self.plan = plan(path for rule in self.rules for path in (*rule.paths, *rule.told))
+        """the facts that judging and telling need; who looks at a ticket may want them all"""
         self._adds = tuple(any(path in rule.paths for path in SUMS) for rule in self.rules)
         self._summed = tuple(
             SUM_OF.get(rule.family) if rule.status == "stable" and not adds else None
@@ -46,19 +53,32 @@ class Engine:
         self._adding = self._asked(index for index in every if self._adds[index])
         self._unless_texts = self._asked(index for index in every if not OF_TEXTS.issuperset(self.rules[index].paths))
         self._silent = self._answers(self._every, NEUTRAL, [None] * len(self.rules))
-        self.histories = Histories(histories)
+        self.histories = Histories(histories, self.reckoning)
         self.judge = lru_cache(maxsize=_MEMO_SIZE)(self._judge)
 
-    def levels(self, values: Values) -> Levels:
+    def levels(self, values: Values, sure: Values | None = None) -> Levels:
         """Return each rule's level."""
-        return self.judge(values)[0]
+        return self.judge(values, sure)[0]
 
-    def _judge(self, values: Values) -> tuple[Levels, Values]:
-        """Return each rule's level, and the facts with the others' levels added up where a rule reads that."""
+    def _judge(self, values: Values, sure: Values | None = None) -> tuple[Levels, Values]:
+        """Return each rule's level, and the facts with the others' levels added up where a rule reads that.
+
+        `sure` are the facts as announced work days alone bear them out, where that may be less: what is red only by days that nobody
+        has announced is yellow.
+        """
+        levels, values = self._judged(values)
+        if sure is not None and sure != values and Level.RED in levels:
+            by_sure = self.judge(sure)[0]
+            levels = tuple(
+                Level.YELLOW if level is Level.RED and other is not Level.RED else level
+                for level, other in zip(levels, by_sure, strict=True)
+            )
+        return levels, values
+
+    def _judged(self, values: Values) -> tuple[Levels, Values]:
         # Most tickets' texts tell of nothing: rules that read nothing else then say what they always say.
         tells = any(values[FIRST_OF_TEXTS:LAST_OF_TEXTS])
         found = self._answers(self._every if tells else self._unless_texts, values, self._silent)
-        self._cap(found, values)
         if not self._adding.rules:
             return tuple(found), values
         sums = dict.fromkeys(SUMS, 0)
@@ -84,16 +104,6 @@ class Engine:
         for index, rule in asked.rules:
             found[index] = level_of(rule, context)
         return found
-
-    def _cap(self, found: list[Level | None], values: Values) -> None:
-        """Make yellow what is red only by days that nobody has announced yet: those rules are asked again without them."""
-        announced = values[INDEX[_ANNOUNCED]]
-        if values[INDEX[_COUNTED]] == announced:
-            return
-        sure = cel.Context(as_tree((*values[: INDEX[_COUNTED]], announced, *values[INDEX[_COUNTED] + 1 :])))
-        for index, (rule, on_calendar) in enumerate(zip(self.rules, self._on_calendar, strict=True)):
-            if found[index] is Level.RED and on_calendar and level_of(rule, sure) is not Level.RED:
-                found[index] = Level.YELLOW
 
 
 def level_of(rule: Rule, context: cel.Context) -> Level | None:

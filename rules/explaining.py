@@ -7,7 +7,8 @@ import cel
 from models.base import Level
 from rules.conditions import ConditionError, compile_condition, terms
 from rules.engine import Engine
-from rules.facts import INDEX, Value, as_tree
+from rules.fact import Value
+from rules.facts import INDEX, as_tree
 from rules.pack import Rule
 from rules.tickets import Judged
 

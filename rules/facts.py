@@ -1,58 +1,20 @@
 """The facts: what is counted from a ticket lineage's history, for rules to read. Facts are code; rules are data.
 
 Each fact names its value, the events that bear it out (for evidence and trigger) and, where it changes as time passes, the instants at
-which it does. docs/facts.md is generated from this table.
+which it does; those about clocks and time limits are in facts_of_time.py. docs/facts.md is generated from this table.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import NamedTuple
 
-from rules import deadlines, texts, views, waiting
+from rules import clocks, deadlines, sham, texts, views, waiting
 from rules.event import Event
+from rules.fact import Fact, Value, Values, count
+from rules.facts_of_time import FACTS_OF_TIME
 from rules.fold import UNCLEAR_CODES
 from rules.history import Lineage
 from rules.texts import Told
-from rules.views import Cause, View
-
-Value = int | bool | str
-Values = tuple[Value, ...]
-
-Events = Callable[[View], Iterable[Event]]
-
-
-def _no_events(_: View) -> Iterable[Event]:
-    return ()
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One fact: `path` as rules write it, its value, and where it comes from."""
-
-    path: str
-    kind: Literal["int", "bool", "string"]
-    doc: str
-    value: Callable[[View], Value] | None
-    """None where the engine fills it in"""
-    support: Events = _no_events
-    """the events that bear the value out"""
-    altered: Events = _no_events
-    """further events that may have taken something off it"""
-    of: str | None = None
-    """the piece of history without which the value is neutral"""
-    clock: bool = False
-    """it changes as time passes"""
-    work_days: bool = False
-    """it depends on the work-day calendar"""
-    causes: Callable[[View, int], Iterable[Cause]] | None = None
-    """what brought it to a number (a yes/no fact, to yes), where that is more than its supporting events"""
-
-
-def _count(name: str, path: str, doc: str) -> Fact:
-    def events(view: View) -> list[Event]:
-        return [views.event_of(one) for one in getattr(view.lineage, name)]
-
-    return Fact(path, "int", doc, lambda view: len(getattr(view.lineage, name)), events, of=name)
+from rules.views import View
 
 
 def _text_facts(category: str) -> tuple[Fact, ...]:
@@ -127,7 +89,7 @@ FACTS: tuple[Fact, ...] = (
         lambda view: [one.decision for one in view.lineage.returns if one.decision and not one.denied],
         of="returns",
     ),
-    _count("denials", "returns.denied", "returns that were denied (退单驳回)"),
+    count("denials", "returns.denied", "returns that were denied (退单驳回)"),
     Fact(
         "returns.unclear",
         "int",
@@ -157,7 +119,37 @@ FACTS: tuple[Fact, ...] = (
         ],
         of="returns",
     ),
-    _count("ping_pong", "returns.ping_pong", "dispatches back to a unit that had returned the ticket before (A→B→A)"),
+    Fact(
+        "returns.late",
+        "int",
+        "returns asked for after the time that the city allows for one (逾期退单), whatever the answer",
+        lambda view: len(views.late_returns(view)),
+        lambda view: views.asked(views.late_returns(view)),
+        of="returns",
+        work_days=True,
+    ),
+    Fact(
+        "returns.limits_passed",
+        "int",
+        "how many times over that time had passed when the latest of them was asked for: 1 = late, 2 = more than twice as late; up to 9",
+        lambda view: max((one.limits_passed for one in views.late_returns(view)), default=0),
+        lambda view: views.asked(views.late_returns(view)),
+        of="returns",
+        work_days=True,
+        causes=views.late_causes,
+    ),
+    Fact(
+        "returns.last_minute_denied",
+        "int",
+        "denied returns asked for when less than a tenth of the handling limit was left, or none (临到期退单被驳回); "
+        "only where the city sets a time for returns",
+        lambda view: len(views.last_minute_returns(view)),
+        views.last_minute_events,
+        lambda view: view.lineage.denials,
+        of="returns",
+        work_days=True,
+    ),
+    count("ping_pong", "returns.ping_pong", "dispatches back to a unit that had returned the ticket before (A→B→A)"),
     Fact(
         "blind.missing_items",
         "int",
@@ -183,12 +175,12 @@ FACTS: tuple[Fact, ...] = (
         lambda view: views.asked(views.blind(view, 3)),
         of="returns",
     ),
-    _count("designations", "designations.count", "designations of the responsible unit (指定承办)"),
-    _count("extensions", "extensions.approved", "approved extensions (延期)"),
-    _count("extensions_asked", "extensions.requested", "extensions asked for"),
-    _count("extensions_denied", "extensions.denied", "extensions denied"),
-    _count("redos", "redos.count", "redos ordered (重办)"),
-    _count("visits", "visits.count", "follow-up visits (回访)"),
+    count("designations", "designations.count", "designations of the responsible unit (指定承办)"),
+    count("extensions", "extensions.approved", "approved extensions (延期)"),
+    count("extensions_asked", "extensions.requested", "extensions asked for"),
+    count("extensions_denied", "extensions.denied", "extensions denied"),
+    count("redos", "redos.count", "redos ordered (重办)"),
+    count("visits", "visits.count", "follow-up visits (回访)"),
     Fact(
         "visits.dissatisfied",
         "int",
@@ -215,10 +207,18 @@ FACTS: tuple[Fact, ...] = (
         views.unreasonable,
         of="visits",
     ),
-    _count(
+    count(
         "rating_changes",
         "visits.rating_changes",
         "ratings changed after the visit (改评价); they flag, they never erase",
+    ),
+    Fact(
+        "visits.ratings_improved",
+        "int",
+        "of these, the ones from dissatisfied to a better grade (不满意改评); which grade it was is in the evidence",
+        lambda view: len(view.lineage.improved),
+        lambda view: views.both(view.lineage.improved),
+        of="improved",
     ),
     Fact(
         "repeat.count",
@@ -228,74 +228,34 @@ FACTS: tuple[Fact, ...] = (
         views.registrations,
         causes=views.repeat_causes,
     ),
+    *FACTS_OF_TIME,
     Fact(
-        "waiting.days",
+        "sham.complained_again",
         "int",
-        "whole days since the lineage's first registration while the citizen waits (群众等待总时长)",
-        lambda view: waiting.days_waited(view.lineage, view.now),
-        views.waiting_events,
-        views.waiting_ends,
-        clock=True,
-        causes=views.waiting_causes,
+        "complaints of the same citizen about the same matter within seven days after a resolution (办结后再诉)",
+        lambda view: len(views.complained_again(view)),
+        views.again_events,
+        causes=views.again_causes,
+        of="resolutions",
+    ),
+    count(
+        "uncontacted",
+        "sham.not_contacted",
+        "visits after a resolution in which the citizen said that nobody had been in touch (回访“无人联系”)",
+    ),
+    count(
+        "hasty",
+        "sham.hasty",
+        "resolutions less than 30 minutes after the unit got the ticket, with no contact on record (秒结)",
     ),
     Fact(
-        "waiting.running",
-        "bool",
-        "the citizen is waiting now",
-        lambda view: waiting.is_running(view.lineage),
-        views.waiting_events,
-        views.waiting_ends,
-    ),
-    Fact(
-        "due.near",
-        "bool",
-        "a time limit is near: a fifth of its time left or one day, whichever is later; or it has passed",
-        lambda view: any(found.near for _, found in view.reached),
-        views.deadline_events,
-        views.deadline_ends,
-        clock=True,
-        causes=views.near_causes,
-        of="deadlines",
-    ),
-    Fact(
-        "due.overdue",
-        "bool",
-        "a time limit has passed, or had passed when it ended (超期)",
-        lambda view: any(found.overdue for _, found in view.reached),
-        views.deadline_events,
-        views.deadline_ends,
-        clock=True,
-        causes=views.overdue_causes,
-        of="deadlines",
-    ),
-    Fact(
-        "due.overdue_work_days",
+        "sham.signs",
         "int",
-        "whole work days by which the worst time limit has been passed, each ending at the due time of day",
-        lambda view: max((found.work_days for _, found in view.reached), default=0),
-        views.deadline_events,
-        views.deadline_ends,
-        clock=True,
-        work_days=True,
-        causes=views.work_day_causes,
-        of="deadlines",
-    ),
-    Fact(
-        "due.limits",
-        "int",
-        "time limits laid on the ticket: lead dispatches, redos and rejected reviews with a limit",
-        lambda view: len(view.lineage.deadlines),
-        lambda view: [deadline.event for deadline in view.lineage.deadlines],
-        of="deadlines",
-    ),
-    Fact(
-        "due.announced_work_days",
-        "int",
-        "of the work days by which the worst time limit has been passed, those in years whose calendar is announced; red needs them",
-        lambda view: max((found.announced_days for _, found in view.reached), default=0),
-        clock=True,
-        causes=views.work_day_causes,
-        of="deadlines",
+        "how many of these three there are, 0–3 (疑似虚假办结迹象)",
+        lambda view: sham.signs(view.lineage, view.repeats.values()),
+        views.sign_events,
+        causes=views.sign_causes,
+        of="resolutions",
     ),
     Fact(
         "holding.longest_days",
@@ -303,10 +263,10 @@ FACTS: tuple[Fact, ...] = (
         "whole days one unit had the ticket in hand, the longest of those that ended",
         views.longest_holding,
     ),
-    _count("holdings", "holding.count", "times the ticket was handed to a lead unit"),
-    _count("urged", "urged.count", "times the citizen urged (催办)"),
-    _count("suspensions", "suspensions.count", "times the ticket was suspended (挂起)"),
-    _count("supervised", "supervised.count", "times it was put under supervision (督办)"),
+    count("holdings", "holding.count", "times the ticket was handed to a lead unit"),
+    count("urged", "urged.count", "times the citizen urged (催办)"),
+    count("suspensions", "suspensions.count", "times the ticket was suspended (挂起)"),
+    count("supervised", "supervised.count", "times it was put under supervision (督办)"),
     Fact(
         "lineage.tickets",
         "int",
@@ -354,21 +314,35 @@ FIRST_OF_TEXTS = min(INDEX[path] for path in OF_TEXTS)
 LAST_OF_TEXTS = FIRST_OF_TEXTS + len(OF_TEXTS)
 """one after the last; they stand together"""
 
-_ALWAYS = tuple((index, fact.value) for index, fact in enumerate(FACTS) if fact.of is None and fact.value)
-_WHERE = tuple(
-    (name, tuple((index, fact.value) for index, fact in enumerate(FACTS) if fact.of == name and fact.value))
-    for name in dict.fromkeys(fact.of for fact in FACTS)
-    if name is not None
-)
+
+class Plan(NamedTuple):
+    """Which facts to compute: those that need no certain piece of history, and those that do."""
+
+    always: tuple[tuple[int, Callable[[View], Value]], ...]
+    where: tuple[tuple[str, tuple[tuple[int, Callable[[View], Value]], ...]], ...]
 
 
-def compute(view: View) -> Values:
-    """Return the value of every fact, in the order of FACTS."""
+def plan(paths: Iterable[str]) -> Plan:
+    """Return the plan for some facts."""
+    wanted = frozenset(paths)
+    chosen = [(index, fact, fact.value) for index, fact in enumerate(FACTS) if fact.path in wanted and fact.value]
+    pieces = dict.fromkeys(fact.of for _, fact, _ in chosen if fact.of is not None)
+    return Plan(
+        tuple((index, value) for index, fact, value in chosen if fact.of is None),
+        tuple((name, tuple((index, value) for index, fact, value in chosen if fact.of == name)) for name in pieces),
+    )
+
+
+EVERYTHING = plan(BY_PATH)
+
+
+def compute(view: View, of: Plan = EVERYTHING) -> Values:
+    """Return the values in the order of FACTS; of a fact that is not in the plan, the neutral one."""
     values = list(NEUTRAL)
-    for index, value in _ALWAYS:
+    for index, value in of.always:
         values[index] = value(view)
     lineage = view.lineage
-    for name, facts in _WHERE:
+    for name, facts in of.where:
         if getattr(lineage, name):
             for index, value in facts:
                 values[index] = value(view)
@@ -397,9 +371,24 @@ def as_mapping(values: Values) -> dict[str, Value]:
     return {fact.path: value for fact, value in zip(FACTS, values, strict=True)}
 
 
+_CLOCKS = (
+    ("handling.days", clocks.unit_clock),
+    ("handling.suspended_days", clocks.suspension_clock),
+    ("waiting.idle_days", clocks.idle_clock),
+)
+
+
 def next_wake(lineage: Lineage, thresholds: Mapping[str, tuple[int, ...]], after: int) -> int | None:
     """Return the first instant after the given one at which a fact that the rules compare may change by time alone."""
     found = waiting.wakes(lineage, thresholds.get("waiting.days", ()))
     for deadline in lineage.deadlines:
-        found += deadlines.wakes(deadline, thresholds.get("due.overdue_work_days", ()))
+        numbers = thresholds.get("due.overdue_work_days", ())
+        found += deadlines.wakes(deadline, numbers, lineage.reckoning.calendar)
+    if lineage.awaited:
+        for one in lineage.acceptances:
+            found += deadlines.acceptance_wakes(lineage, one, thresholds.get("acceptance.limits_passed", ()))
+    for path, clock in _CLOCKS:
+        if path in thresholds:
+            shown = clock(lineage, after)
+            found += [instant for days in thresholds[path] for instant in shown.at_days(days, after)]
     return min((instant for instant in found if instant > after), default=None)

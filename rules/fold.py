@@ -1,29 +1,34 @@
 """The fold: a ticket lineage's events, in their order, become its history.
 
-It is a function of the events alone, so any arrival order gives the same end. Each event type has one small function below; what an event
-means is said there. Of a voided ticket nothing counts; a merged child's events count as its root's.
+It is a function of the events and of how time is reckoned, so any arrival order gives the same end. Each event type has one small
+function below; what an event means is said there, and what it means for time limits in limiting.py. Of a voided ticket nothing counts; a
+merged child's events count as its root's.
 """
 
 from collections.abc import Callable, Iterable
 from itertools import islice
 
 from models.ticket_event import EventType as E
+from rules import limiting
 from rules.event import Event, in_fold_order
-from rules.history import Deadline, Ending, Holding, Lineage, Return, Ticket, Visit, WaitingSpan
+from rules.history import Ending, Holding, Lineage, Return, Ticket, Trick, Visit, WaitingSpan
 from rules.lifecycle import next_state
+from rules.limiting import ACCEPTING, concerns, end_deadlines, end_holding
+from rules.reckoning import Reckoning, plain_reckoning
 from rules.sealing import SEALED
 from rules.texts import hear, speaks
 
 DISSATISFIED = frozenset({"dissatisfied", "very_dissatisfied"})
+BETTER = frozenset({"very_satisfied", "satisfied", "basically_satisfied", "neutral"})
 UNCLEAR_CODES = frozenset({"R3", "R4"})
 
 _AMENDABLE = ("citizens", "request_type", "urgency", "category", "place", "title", "content", "title_asks")
 
 
-def fold(root: str, events: Iterable[Event], *, ordered: bool = False) -> Lineage:
+def fold(root: str, events: Iterable[Event], reckoning: Reckoning | None = None, *, ordered: bool = False) -> Lineage:
     """Return the history that the events tell; `root` names the ticket whose case it is, `ordered` that they are in fold order."""
     story = list(events) if ordered else in_fold_order(list(events))
-    lineage = Lineage(root, story)
+    lineage = Lineage(root, story, reckoning or plain_reckoning())
     tickets = lineage.tickets
     tickets[root] = Ticket(root)
     for event in story:
@@ -43,8 +48,9 @@ class Histories:
     What it returns is changed by the next call for the same ticket: look at it and let it go.
     """
 
-    def __init__(self, size: int = 4_096) -> None:
+    def __init__(self, size: int = 4_096, reckoning: Reckoning | None = None) -> None:
         self._size = size
+        self._reckoning = reckoning
         self._known: dict[str, tuple[tuple[Event, ...], Lineage]] = {}
 
     def fold(self, root: str, events: tuple[Event, ...]) -> Lineage:
@@ -52,7 +58,7 @@ class Histories:
         known = self._known.get(root)
         lineage = _continued(known, events) if known is not None else None
         if lineage is None:
-            lineage = fold(root, events, ordered=True)
+            lineage = fold(root, events, self._reckoning, ordered=True)
             if known is None and len(self._known) >= self._size:
                 for oldest in list(islice(self._known, self._size // 4)):
                     del self._known[oldest]
@@ -62,13 +68,15 @@ class Histories:
     def take_without_effect(self, root: str, events: tuple[Event, ...]) -> bool:
         """Take the last of the events if it leaves every fact as it is, and tell whether that was so.
 
-        It has no step, is foreseen, and the history before is known.
+        It has no step, or one that only later events feel; it is foreseen, awaited by nobody, and the history before is known.
         """
         known = self._known.get(root)
         event = events[-1]
         if known is None or event.type in _WITH_EFFECT or event.test or not _is_next(known[0], events):
             return False
         lineage = known[1]
+        if lineage.awaited and event.type in ACCEPTING:
+            return False
         if not next_state(lineage.tickets[event.ticket_id].state, event.type)[1]:
             return False
         self._known[root] = (events, _appended(lineage, event))
@@ -109,6 +117,8 @@ def _apply(lineage: Lineage, ticket: Ticket, event: Event) -> None:
         ticket.test, lineage.claimed, lineage.complains = True, None, None
     if ticket.voided is not None:
         return
+    if lineage.awaited and event.type in ACCEPTING:
+        limiting.accept(lineage, ticket, event)
     step = _STEPS.get(event.type)
     if step is not None:
         if event.type in _CHANGES_CLAIMS:
@@ -159,21 +169,17 @@ def _linked(lineage: Lineage, ticket: Ticket, event: Event) -> None:
 def _dispatched(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     if event.data.get("assist"):
         return  # what an assisting unit leaves undone is not the lead's overrun
-    _limited(lineage, ticket, event)
+    limiting.lay(lineage, ticket, event, "handling")
+    limiting.note_handing_out(lineage, event)
     if event.unit is not None and any(one.unit == event.unit and not one.denied for one in lineage.returns):
         lineage.ping_pong.append(event)
     lineage.holdings.append(Holding(event.unit, event))
 
 
-def _limited(lineage: Lineage, ticket: Ticket, event: Event) -> None:
-    due = event.data.get("due")
-    if due is not None:
-        lineage.deadlines.append(Deadline(event, event.unit, due, bool(event.data.get("calendar_incomplete"))))
-
-
 def _recalled(lineage: Lineage, ticket: Ticket, event: Event) -> None:
-    _end_deadlines(lineage, Ending(event, event.unit))
-    _end_holding(lineage, ticket, event, event.unit)
+    end_deadlines(lineage, Ending(event, event.unit))
+    end_holding(lineage, ticket, event, event.unit)
+    limiting.note_recall(lineage, event)
 
 
 def _return_requested(lineage: Lineage, ticket: Ticket, event: Event) -> None:
@@ -190,12 +196,14 @@ def _return_requested(lineage: Lineage, ticket: Ticket, event: Event) -> None:
             handed_out_before=len(lineage.holdings),
         )
     )
-    _end_deadlines(lineage, Ending(event, event.unit, lineage.returns[-1]))
+    if asked:
+        limiting.time_return(lineage, ticket, lineage.returns[-1])
+    end_deadlines(lineage, Ending(event, event.unit, lineage.returns[-1]))
 
 
 def _decided_return(lineage: Lineage, ticket: Ticket, event: Event) -> Return | None:
     """Return what a decision is about: the first open request, else the last return, unless the unit got the ticket again since."""
-    theirs = [one for one in lineage.returns if _concerns(lineage, ticket, one.event, one.unit, event.unit)]
+    theirs = [one for one in lineage.returns if concerns(lineage, ticket, one.event, one.unit, event.unit)]
     for one in theirs:
         if one.decision is None:
             return one
@@ -211,7 +219,7 @@ def _return_approved(lineage: Lineage, ticket: Ticket, event: Event) -> None:
         _return_requested(lineage, ticket, event)
         asked = lineage.returns[-1]
     asked.decision, asked.denied = event, False
-    _end_holding(lineage, ticket, event, asked.unit)
+    end_holding(lineage, ticket, event, asked.unit)
 
 
 def _return_denied(lineage: Lineage, ticket: Ticket, event: Event) -> None:
@@ -221,19 +229,12 @@ def _return_denied(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     if asked is None:
         return
     asked.decision, asked.denied = event, True
-    # The unit had it all along: its time ran on until something else ended it.
-    later = next((index + 1 for index, one in enumerate(lineage.endings) if one.asked is asked), 0)
-    for deadline in lineage.deadlines:
-        if deadline.ended_by is asked.event:
-            deadline.ended_at = deadline.ended_by = None
-            for ending in lineage.endings[later:]:
-                if not (ending.asked and ending.asked.denied) and _ends(lineage, ending, deadline):
-                    deadline.ended_at, deadline.ended_by = ending.event.at, ending.event
-                    break
+    limiting.reopen_after_denial(lineage, asked)
 
 
 def _designated(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     lineage.designations.append(event)
+    lineage.recalled.clear()
     lineage.holdings.append(Holding(event.unit, event))
 
 
@@ -247,31 +248,12 @@ def _extension_denied(lineage: Lineage, ticket: Ticket, event: Event) -> None:
 
 def _extension_approved(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     lineage.extensions.append(event)
-    until = event.data.get("until")
-    if until is None:
-        asked = [one for one in lineage.extensions_asked if event.unit is None or one.unit == event.unit]
-        until = asked[-1].data.get("until") if asked else None
-    if until is None:
-        return
-    running = [one for one in lineage.deadlines if _may_move(lineage, ticket, one)]
-    theirs = [one for one in running if event.unit is None or one.unit is None or one.unit == event.unit]
-    for deadline in theirs or running[-1:]:
-        if deadline.due < until:
-            deadline.moved.append((event, deadline.due))
-            deadline.due = until
-
-
-def _may_move(lineage: Lineage, ticket: Ticket, deadline: Deadline) -> bool:
-    """An extension moves what runs, and what runs on if the return that has ended it is denied."""
-    if not _of(lineage, ticket, deadline.event):
-        return False
-    if deadline.ended_by is None:
-        return True
-    return any(one.event is deadline.ended_by and one.decision is None for one in lineage.returns)
+    limiting.extend(lineage, ticket, event)
 
 
 def _resolved(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     lineage.resolutions.append(event)
+    limiting.note_resolution(lineage, ticket, event)
     for deadline in lineage.deadlines:
         deadline.resolved_later = True
     _find_unreasonable(lineage, ticket, event if event.data.get("appeal") == "unreasonable" else None)
@@ -296,8 +278,8 @@ def _stop(lineage: Lineage, ticket: Ticket, event: Event) -> None:
 
     The root's end is everybody's. A merged child's end is its own: that the child was closed says nothing of its root.
     """
-    _end_deadlines(lineage, Ending(event, None, stops=True))
-    _end_holding(lineage, ticket, event, None)
+    end_deadlines(lineage, Ending(event, None, stops=True))
+    end_holding(lineage, ticket, event, None)
     if ticket.merged is not None:
         return
     for one in lineage.tickets.values() if ticket.ticket_id == lineage.root else (ticket,):
@@ -316,26 +298,38 @@ def _withdrawn(lineage: Lineage, ticket: Ticket, event: Event) -> None:
 
 
 def _reopened(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    limiting.note_undone(lineage, event)
     _resume_waiting(lineage, ticket, event)
 
 
 def _review_rejected(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     _find_unreasonable(lineage, ticket, None)
-    _resume_waiting(lineage, ticket, event)
-    _limited(lineage, ticket, event)
+    _handle_again(lineage, ticket, event)
 
 
 def _redo_ordered(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     lineage.redos.append(event)
+    _handle_again(lineage, ticket, event)
+
+
+def _handle_again(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    limiting.note_undone(lineage, event)
     _resume_waiting(lineage, ticket, event)
-    _limited(lineage, ticket, event)
+    limiting.lay(lineage, ticket, event, "redo")
+    limiting.take_again(lineage, event)
 
 
 def _visited(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     # A visit comes after the hotline's review: what the review let pass has been reviewed.
     _review_unreasonable(lineage, ticket)
-    dissatisfied = event.data.get("result") in DISSATISFIED
+    result = event.data.get("result")
+    dissatisfied = result in DISSATISFIED
     lineage.visits.append(Visit(event, dissatisfied, bool(lineage.redos)))
+    if result is not None:
+        lineage.ratings[ticket.ticket_id] = event
+    # Of a visit that reached nobody, "no contact" says nothing of the unit.
+    if event.data.get("contacted") is False and result != "unreachable" and lineage.resolutions:
+        lineage.uncontacted.append(event)
     hear(lineage, ticket, event, "comment", event.event_id)
     if dissatisfied:
         _resume_waiting(lineage, ticket, event)
@@ -343,6 +337,11 @@ def _visited(lineage: Lineage, ticket: Ticket, event: Event) -> None:
 
 def _satisfaction_changed(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     lineage.rating_changes.append(event)
+    result, before = event.data.get("result"), lineage.ratings.get(ticket.ticket_id)
+    if result in BETTER and before is not None and before.data["result"] in DISSATISFIED:
+        lineage.improved.append(Trick(before, event))
+    if result is not None:
+        lineage.ratings[ticket.ticket_id] = event
     hear(lineage, ticket, event, "comment", event.event_id)
 
 
@@ -371,38 +370,15 @@ def _close_span_if_nobody_waits(lineage: Lineage, event: Event) -> None:
         lineage.waiting[-1].until = event
 
 
-def _of(lineage: Lineage, ticket: Ticket, event: Event) -> bool:
-    """Tell whether an earlier event is this ticket's own, or of one that is merged with it."""
-    if event.ticket_id == ticket.ticket_id:
-        return True
-    return all(
-        one.merged is not None or one.ticket_id == lineage.root for one in (ticket, lineage.tickets[event.ticket_id])
-    )
+def _suspended(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    lineage.suspensions.append(event)
+    lineage.pauses.append(Holding(event.unit, event))
 
 
-def _end_deadlines(lineage: Lineage, ending: Ending) -> None:
-    lineage.endings.append(ending)
-    for deadline in lineage.deadlines:
-        if deadline.ended_at is None and _ends(lineage, ending, deadline):
-            deadline.ended_at, deadline.ended_by = ending.event.at, ending.event
-
-
-def _ends(lineage: Lineage, ending: Ending, deadline: Deadline) -> bool:
-    ticket = lineage.tickets[ending.event.ticket_id]
-    if ending.stops:  # the whole lineage by its root, else the ticket itself
-        return ticket.ticket_id == lineage.root or deadline.event.ticket_id == ticket.ticket_id
-    return _concerns(lineage, ticket, deadline.event, deadline.unit, ending.unit)
-
-
-def _end_holding(lineage: Lineage, ticket: Ticket, event: Event, unit: str | None) -> None:
-    for holding in lineage.holdings:
-        if holding.until is None and _concerns(lineage, ticket, holding.since, holding.unit, unit):
-            holding.until = event
-
-
-def _concerns(lineage: Lineage, ticket: Ticket, since: Event, one: str | None, unit: str | None) -> bool:
-    same_unit = unit is None or one is None or one == unit
-    return same_unit and _of(lineage, ticket, since)
+def _resumed(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    for pause in lineage.pauses:
+        if pause.until is None and concerns(lineage, ticket, pause.since, pause.unit, event.unit):
+            pause.until = event
 
 
 def _append_to(name: str) -> Callable[[Lineage, Ticket, Event], None]:
@@ -443,6 +419,9 @@ _STEPS: dict[str, Callable[[Lineage, Ticket, Event], None]] = {
     SEALED: _sealed,
     E.SUPERVISED: _append_to("supervised"),
     E.URGED: _append_to("urged"),
-    E.SUSPENDED: _append_to("suspensions"),
+    E.SUSPENDED: _suspended,
+    E.RESUMED: _resumed,
+    E.CONTACTED: _append_to("contacts"),
 }
-_WITH_EFFECT = frozenset(_STEPS) | {E.VOIDED}
+# That somebody was contacted is felt only when the ticket is resolved.
+_WITH_EFFECT = (frozenset(_STEPS) | {E.VOIDED}) - {E.CONTACTED}

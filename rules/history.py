@@ -1,9 +1,12 @@
 """What a fold remembers: the pieces of a ticket's history that facts are counted from. Plain records, each pointing to its events."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rules.event import Event
 from rules.lifecycle import State
+from rules.limits import Limit, Profile
+from rules.reckoning import Reckoning, plain_reckoning
 from rules.text.result import Finding
 
 
@@ -21,6 +24,22 @@ class Return:
     after_denial: bool = False
     handed_out_before: int = 0
     """how many times the ticket had been handed to a lead unit by then"""
+    limits_passed: int = 0
+    """how many times over the time allowed for a return had passed, as far as the city sets one"""
+    allowed_until: int | None = None
+    """when the time allowed for a return was over; None where the city sets none"""
+    last_minute: bool = False
+    """less than a tenth of the handling limit was left, or it had passed"""
+    incomplete: bool = False
+    """one of these was reckoned with a work day that is not announced yet"""
+
+
+class Moved(NamedTuple):
+    """An approved extension, and the due time it replaced."""
+
+    event: Event
+    due: int
+    incomplete: bool
 
 
 @dataclass(slots=True)
@@ -29,15 +48,37 @@ class Deadline:
 
     event: Event
     unit: str | None
+    start: int
+    """since when it counts"""
     due: int
     incomplete: bool = False
     """a work day was counted that is not announced yet"""
+    limit: Limit | None = None
+    """as it was given or configured; None where the due time itself was given"""
+    profile: Profile | None = None
+    """where it comes from, where the event carried none"""
     ended_at: int | None = None
     ended_by: Event | None = None
     resolved_later: bool = False
     """the ticket was resolved after the limit was laid: that it had been near is no matter any more"""
-    moved: list[tuple[Event, int]] = field(default_factory=list)
-    """approved extensions: the event and the due time it replaced"""
+    moved: list[Moved] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Acceptance:
+    """The time allowed for taking a dispatched ticket in hand (签收时限)."""
+
+    event: Event
+    unit: str | None
+    limit: Limit
+    profile: Profile
+    urgent: bool
+    due: int
+    incomplete: bool
+    ended_at: int | None = None
+    ended_by: Event | None = None
+    starts: Deadline | None = None
+    """the handling limit that counts from the acceptance"""
 
 
 @dataclass(slots=True)
@@ -57,6 +98,13 @@ class Holding:
     unit: str | None
     since: Event
     until: Event | None = None
+
+
+class Trick(NamedTuple):
+    """Two events that together stop or reset a clock, or change a rating: what was, and what was done about it."""
+
+    before: Event
+    after: Event
 
 
 @dataclass(slots=True)
@@ -122,6 +170,7 @@ class Lineage:
 
     root: str
     events: list[Event]
+    reckoning: Reckoning = field(default_factory=plain_reckoning)
     tickets: dict[str, Ticket] = field(default_factory=dict)
     start: Event | None = None
     """the first registration, with which the citizen's wait began"""
@@ -131,15 +180,43 @@ class Lineage:
     designations: list[Event] = field(default_factory=list)
     deadlines: list[Deadline] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
+    acceptances: list[Acceptance] = field(default_factory=list)
+    awaited: int = 0
+    """acceptances that have not come yet"""
+    incomplete: bool = False
+    """a limit was reckoned with a work day that is not announced yet"""
     holdings: list[Holding] = field(default_factory=list)
+    again: list[Holding] = field(default_factory=list)
+    """times during which a unit had the ticket in hand again: a redo, a rejected review"""
+    pauses: list[Holding] = field(default_factory=list)
+    """times during which a unit had it suspended"""
     waiting: list[WaitingSpan] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
     rating_changes: list[Event] = field(default_factory=list)
+    ratings: dict[str, Event] = field(default_factory=dict)
+    """by ticket: what said its rating last, a visit or a change"""
+    improved: list[Trick] = field(default_factory=list)
+    """ratings changed from dissatisfied to a better one"""
+    uncontacted: list[Event] = field(default_factory=list)
+    """visits after a resolution in which the citizen said that nobody had been in touch"""
     redos: list[Event] = field(default_factory=list)
     extensions_asked: list[Event] = field(default_factory=list)
     extensions: list[Event] = field(default_factory=list)
     extensions_denied: list[Event] = field(default_factory=list)
     resolutions: list[Event] = field(default_factory=list)
+    contacts: list[Event] = field(default_factory=list)
+    hasty: list[Event] = field(default_factory=list)
+    """resolutions within minutes of the dispatch, with nobody contacted"""
+    closed_near: Event | None = None
+    """the resolution that came when a limit was near, while nothing undid it"""
+    undone: list[Trick] = field(default_factory=list)
+    """such resolutions that were undone within days"""
+    extended_late: list[Event] = field(default_factory=list)
+    """extensions of a limit that had passed when they were asked for"""
+    recalled: dict[str | None, Event] = field(default_factory=dict)
+    """by unit: its recall, while the ticket was in nobody else's hand since"""
+    handed_back: list[Trick] = field(default_factory=list)
+    """recalls from a unit after which the same unit got the ticket again"""
     supervised: list[Event] = field(default_factory=list)
     urged: list[Event] = field(default_factory=list)
     suspensions: list[Event] = field(default_factory=list)

@@ -26,7 +26,6 @@ from models.ticket_event import (
     Visited,
 )
 from models.times import DAY, HOUR, MINUTE, parse_instant
-from rules.calendar import add_work_days
 from rules.event import Event
 from rules.masking import mask, mask_label, without_house
 from rules.pseudonym import PseudonymKey, citizen_keys
@@ -204,10 +203,9 @@ def _limited(event: Dispatched | Redo, at: int, keys: Sequence[PseudonymKey]) ->
     if event.due_at is not None:
         kept["due"] = parse_instant(event.due_at)
     elif event.limit is not None:
+        # Work days are reckoned in the fold: the calendar may change. Until state schema 2 they were reckoned here.
         if event.limit.unit == "work_days":
-            kept["due"], complete = add_work_days(at, event.limit.value)
-            if not complete:
-                kept["calendar_incomplete"] = True
+            kept["work_days"] = event.limit.value
         else:
             kept["due"] = at + event.limit.value * _UNITS[event.limit.unit]
     return kept

@@ -1,5 +1,6 @@
 """What agents send each other through `hw.tickets` and `hw.citizens`, and how it is written on the wire."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -44,6 +45,10 @@ class TickMessage(NamedTuple):
     at: int
 
 
+class ReviewMessage(NamedTuple):
+    """Time is reckoned otherwise than before: the partition's tickets are to be judged again, some at a time."""
+
+
 class ClaimMessage(NamedTuple):
     """A lineage's complaints by one citizen, for that citizen's table; replaces what the lineage said before."""
 
@@ -53,7 +58,7 @@ class ClaimMessage(NamedTuple):
     complaints: tuple[Complaint, ...]
 
 
-TicketMessage = EventMessage | MembersMessage | RepeatMessage | TickMessage
+TicketMessage = EventMessage | MembersMessage | RepeatMessage | TickMessage | ReviewMessage
 
 
 class WireError(ValueError):
@@ -69,10 +74,13 @@ def encode(message: TicketMessage | ClaimMessage) -> bytes:
             return orjson.dumps(("members", key, child, version, events), default=tuple)
         case RepeatMessage(key, citizen, repeat):
             return orjson.dumps(
-                ("repeat", key, citizen, repeat.version, repeat.count, repeat.complaints), default=tuple
+                ("repeat", key, citizen, repeat.version, repeat.count, repeat.complaints, repeat.others),
+                default=tuple,
             )
         case TickMessage(at):
             return orjson.dumps(("tick", at), default=tuple)
+        case ReviewMessage():
+            return orjson.dumps(("review",))
         case ClaimMessage(key, root, version, complaints):
             return orjson.dumps(("claim", key, root, version, complaints), default=tuple)
 
@@ -87,9 +95,11 @@ def decode(value: bytes) -> TicketMessage | ClaimMessage:
             case "members":
                 return MembersMessage(rest[0], rest[1], rest[2], tuple(Event(*event) for event in rest[3]))
             case "repeat":
-                return RepeatMessage(rest[0], rest[1], repeat_from(rest[2], rest[3], rest[4]))
+                return RepeatMessage(rest[0], rest[1], repeat_from(*rest[2:]))
             case "tick":
                 return TickMessage(rest[0])
+            case "review":
+                return ReviewMessage()
             case "claim":
                 return ClaimMessage(rest[0], rest[1], rest[2], tuple(complaint_from(one) for one in rest[3]))
     except (orjson.JSONDecodeError, TypeError, ValueError, IndexError):
@@ -103,6 +113,7 @@ def complaint_from(parts: list[Any]) -> Complaint:
     return Complaint(*parts)
 
 
-def repeat_from(version: int, count: int, complaints: list[list[Any]]) -> Repeat:
-    """Return a repeat fact from its JSON parts."""
-    return Repeat(version, count, tuple(RepeatedComplaint(*one) for one in complaints))
+def repeat_from(version: int, count: int, complaints: list[list[Any]], others: Sequence[list[Any]] = ()) -> Repeat:
+    """Return a repeat fact from its JSON parts; before state schema 2 there were no others."""
+    found, more = (tuple(RepeatedComplaint(*one) for one in part) for part in (complaints, others))
+    return Repeat(version, count, found, more)

@@ -54,7 +54,19 @@ class RuleFile(Contract):
         Field(description="words of a level where `headline` does not fit it"),
     ] = Field(default_factory=dict)
     accused: Literal[
-        "returning", "blind", "repeated_return", "overdue", "extended", "redone", "visited", "lead", "target", "none"
+        "returning",
+        "blind",
+        "repeated_return",
+        "late_return",
+        "not_accepting",
+        "overdue",
+        "extended",
+        "resolving",
+        "redone",
+        "visited",
+        "lead",
+        "target",
+        "none",
     ]
     text: TextSection | None = None
     runbook: Annotated[str, Field(min_length=1)]
@@ -90,6 +102,12 @@ class Rule:
     def paths(self) -> tuple[str, ...]:
         """Return every fact the rule reads."""
         return tuple(dict.fromkeys(path for condition in self.conditions.values() for path in condition.paths))
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Return every fact that the rule's headlines tell."""
+        words = (self.headline, *self.headlines.values())
+        return tuple(dict.fromkeys(path for one in words for path in _PLACEHOLDER.findall(one)))
 
 
 @dataclass(frozen=True)

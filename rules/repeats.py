@@ -48,6 +48,8 @@ class Repeat:
     version: int
     count: int
     complaints: tuple[RepeatedComplaint, ...]
+    others: tuple[RepeatedComplaint, ...] = ()
+    """complaints about the matter from the lineage's first one on that lie outside those 90 days"""
 
 
 def is_status_enquiry(ticket: Ticket) -> bool:

@@ -56,7 +56,7 @@ def encode_state(state: TicketState) -> bytes:
             state.ticket_id,
             state.events,
             state.members,
-            [(citizen, one.version, one.count, one.complaints) for citizen, one in state.repeats.items()],
+            [(citizen, one.version, one.count, one.complaints, one.others) for citizen, one in state.repeats.items()],
             [(rule, one.alert_id, one.level, one.held) for rule, one in state.standings.items()],
             state.sequence,
             state.clock,
@@ -72,7 +72,7 @@ def encode_state(state: TicketState) -> bytes:
 
 
 def decode_state(body: bytes) -> TicketState:
-    """Return the state that `encode_state` wrote."""
+    """Return the state that `encode_state` wrote, in this release or in one whose repeats knew no others (schema 1)."""
     parts = orjson.loads(body)
     (
         ticket_id,
@@ -93,7 +93,7 @@ def decode_state(body: bytes) -> TicketState:
         ticket_id,
         _events(events),
         {child: (version, _events(theirs)) for child, (version, theirs) in members.items()},
-        {citizen: repeat_from(version, count, complaints) for citizen, version, count, complaints in repeats},
+        {citizen: repeat_from(*told) for citizen, *told in repeats},
         {rule: Standing(alert_id, Level(level) if level else None, held) for rule, alert_id, level, held in standings},
         sequence,
         clock,

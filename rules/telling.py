@@ -8,7 +8,7 @@ from models.base import Level, Status
 from models.ticket_event import EventType as E
 from models.times import format_instant, format_minute
 from rules.event import Event
-from rules.facts import Value
+from rules.fact import Value
 from rules.sealing import SEALED
 from rules.text.result import Finding
 
@@ -78,8 +78,13 @@ def unit_title(unit: str | None, names: Mapping[str, str]) -> str:
     return names.get(unit, f"单位{unit}")
 
 
-def tell_event(event: Event, names: Mapping[str, str]) -> str:
-    """Return what an event says, in one Chinese clause."""
+def tell_event(event: Event, names: Mapping[str, str], notes: Mapping[tuple[str, str], str] | None = None) -> str:
+    """Return what an event says, in one Chinese clause, with what `notes_of` its history notes about it."""
+    note = notes.get(event.key) if notes else None
+    return _tell_event(event, names) + (f"({note})" if note else "")
+
+
+def _tell_event(event: Event, names: Mapping[str, str]) -> str:
     unit = unit_title(event.unit, names)
     data = event.data
     match event.type:
@@ -100,15 +105,18 @@ def tell_event(event: Event, names: Mapping[str, str]) -> str:
         case E.REDO_ORDERED:
             return f"责令{unit}重办{_limit(event)}"
         case E.VISITED:
-            return f"回访:办理结果{GRADES.get(data.get('result', ''), '未注明')}"
+            contacted = ",反映无人联系" if data.get("contacted") is False else ""
+            return f"回访:办理结果{GRADES.get(data.get('result', ''), '未注明')}{contacted}"
         case E.SATISFACTION_CHANGED:
             return f"改评价:办理结果改为{GRADES.get(data.get('result', ''), '未注明')}"
     return _PLAIN.get(event.type, "其他事件").format(unit=unit, into=data.get("into", ""), to=data.get("to", ""))
 
 
 def _limit(event: Event) -> str:
-    due = event.data.get("due")
-    return f",时限{format_minute(due)}" if due else ""
+    due, work_days = event.data.get("due"), event.data.get("work_days")
+    if due:
+        return f",时限{format_minute(due)}"
+    return f",时限{work_days}个工作日" if work_days else ""
 
 
 def _return_details(event: Event) -> list[str]:
@@ -125,13 +133,15 @@ def _return_details(event: Event) -> list[str]:
     return details
 
 
-def evidence_of(events: Iterable[Event], names: Mapping[str, str], *, several: bool) -> list[Evidence]:
+def evidence_of(
+    events: Iterable[Event], names: Mapping[str, str], notes: Mapping[tuple[str, str], str], *, several: bool
+) -> list[Evidence]:
     """Return the events as evidence; with several tickets in the lineage each line names its own."""
     return [
         Evidence(
             event_id=event.event_id,
             occurred_at=format_instant(event.at),
-            what=(f"工单{event.ticket_id}:" if several else "") + tell_event(event, names),
+            what=(f"工单{event.ticket_id}:" if several else "") + tell_event(event, names, notes),
         )
         for event in events
     ]

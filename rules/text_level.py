@@ -15,7 +15,8 @@ import cel
 from models.base import LEVEL_RANK, Family, Level
 from rules import texts
 from rules.engine import Engine, level_of, values_with
-from rules.facts import Value, as_tree
+from rules.fact import Value
+from rules.facts import as_tree
 from rules.pack import Rule
 from rules.text.result import Finding, Screened
 from rules.text.screen import Screener

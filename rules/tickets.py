@@ -15,7 +15,8 @@ from models.alert import Alert
 from models.ticket_event import EventType as E
 from rules.engine import Engine, Levels
 from rules.event import Event, by_time, with_event
-from rules.facts import INDEX, Values, compute, next_wake
+from rules.fact import Values
+from rules.facts import EVERYTHING, Plan, compute, next_wake
 from rules.fold import fold
 from rules.history import Lineage, Ticket
 from rules.merging import lineage_events, own_merge
@@ -57,6 +58,8 @@ class Judged(NamedTuple):
     values: Values
     levels: Levels
     merged: Event | None
+    unsure: bool = False
+    """a limit was reckoned with a work day that is not announced"""
 
 
 def on_message(
@@ -137,29 +140,48 @@ def on_time(engine: Engine, state: TicketState, now: int, clock: int = 0) -> Ste
 
 
 def judge(engine: Engine, state: TicketState, now: int) -> Judged:
-    """Return the ticket's history, facts and levels at an instant."""
+    """Return the ticket's history, all its facts, and levels at an instant."""
     merged, _ = own_merge(state)
-    return _judged(engine, state, merged, now)
+    return _judged(engine, state, merged, now, EVERYTHING)
 
 
-def _judged(engine: Engine, state: TicketState, merged: Event | None, now: int) -> Judged:
+def _judged(engine: Engine, state: TicketState, merged: Event | None, now: int, facts: Plan) -> Judged:
     lineage = (
         engine.histories.fold(state.ticket_id, state.events)
         if not state.members
-        else fold(state.ticket_id, lineage_events(state))
+        else fold(state.ticket_id, lineage_events(state), engine.reckoning)
     )
-    values = compute(View(lineage, state.repeats, now))
+    view = View(lineage, state.repeats, now)
+    values = compute(view, facts)
+    unsure = view.unsure
     if merged is not None or lineage.sealed is not None:
-        return Judged(lineage, values, (None,) * len(engine.rules), merged)
-    levels, values = engine.judge(values)
-    return Judged(lineage, values, levels, None)
+        return Judged(lineage, values, (None,) * len(engine.rules), merged, unsure)
+    if not unsure:
+        levels, values = engine.judge(values)
+    else:
+        sure = compute(View(lineage, state.repeats, now, announced=True), facts)
+        levels, values = engine.judge(values, sure)
+    return Judged(lineage, values, levels, None, unsure)
+
+
+def review(engine: Engine, state: TicketState, clock: int) -> Step:
+    """Return the step that a changed reckoning of time makes: the ticket is judged anew as of the clock.
+
+    Not as of the clock's own instant, of which more events may come; and the state stays as it is where nothing follows.
+    """
+    step = on_time(engine, state, clock - 1, clock)
+    settled = settle(engine, step.state, max(step.state.clock, clock - 1), clock)
+    outputs = step.outputs + settled.outputs
+    if not outputs and settled.state._replace(clock=state.clock) == state:
+        return Step(state, [])
+    return Step(settled.state, outputs)
 
 
 def settle(engine: Engine, state: TicketState, now: int, clock: int) -> Step:
     """Judge the ticket at an instant and say what changed; `clock` is the time at which it is said."""
     outputs: list[Output] = []
     merged, refused = own_merge(state)
-    judged = _judged(engine, state, merged, now)
+    judged = _judged(engine, state, merged, now, engine.plan)
     if refused:
         new = [event for event in refused if event.event_id not in state.refused]
         outputs += [RefusedMerge(event.ticket_id, event.event_id) for event in new]
@@ -249,8 +271,7 @@ def _flags(state: TicketState, judged: Judged) -> tuple[str, ...]:
     lineage = judged.lineage
     facts = {
         "backfill": _is_held(lineage),
-        "calendar_incomplete": any(deadline.incomplete for deadline in lineage.deadlines)
-        or judged.values[INDEX["due.announced_work_days"]] != judged.values[INDEX["due.overdue_work_days"]],
+        "calendar_incomplete": judged.unsure,
         "rating_changed": bool(lineage.rating_changes),
         "test": _is_test(lineage),
         "truncated": state.truncated,

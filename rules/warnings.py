@@ -10,17 +10,20 @@ from models.alert import Alert, AlertPlace, Evidence, RuleRef, UnitRef
 from models.base import LEVEL_RANK, Family, Level, Status
 from models.times import format_instant, format_minute
 from rules import texts
-from rules.calendar import CALENDAR_VERSION
-from rules.conditions import parts
+from rules.conditions import Condition, parts
 from rules.engine import SUM_OF, SUMS
 from rules.event import Event
-from rules.facts import BY_PATH, INDEX, Values, as_mapping, tree_of
+from rules.fact import Values
+from rules.facts import BY_PATH, INDEX, as_mapping, tree_of
 from rules.history import Lineage
+from rules.notes import notes_of
 from rules.pack import Rule
+from rules.repeats import RepeatedComplaint
 from rules.telling import REASONS, evidence_of, tell_event, tell_finding, tell_warning
-from rules.views import Cause, View
+from rules.views import Cause, View, complained_again, last_minute_returns, late_returns
 
 MAX_EVIDENCE = 60
+_OF_REPEATS = frozenset({"repeat.count", "sham.complained_again", "sham.signs"})
 
 _NAMESPACE = UUID("6f3f1a6e-5d55-5c51-9a3b-0d4d4c5f7a10")
 
@@ -124,7 +127,7 @@ def make_alert(change: Change) -> Alert:
         reason=change.reason,
         previous_alert_id=previous,
         place=_place(lineage),
-        calendar_version=CALENDAR_VERSION,
+        calendar_version=lineage.reckoning.version,
         push=change.push,
         event_time=format_instant(cause.at),
         as_of=format_instant(view.now),
@@ -194,8 +197,7 @@ def _because(change: Change, cause: Cause) -> str:
 
 def _satisfying(change: Change, rule: Rule, level: Level) -> Iterable[tuple[Cause, Rule]]:
     """Yield the causes of every term of the satisfied condition that holds, with the rule; of a sum, those of its rules."""
-    condition = rule.conditions[level]
-    context = cel.Context(tree_of(condition.paths, change.values))
+    condition, context = _condition(change, rule, level)
     for term in parts(condition):
         if not term.holds(context):
             continue
@@ -212,6 +214,16 @@ def _satisfying(change: Change, rule: Rule, level: Level) -> Iterable[tuple[Caus
                     yield from ((cause, rule) for cause in fact.causes(change.view, number))
 
 
+def _condition(change: Change, rule: Rule, level: Level) -> tuple[Condition, cel.Context]:
+    """Return the condition that gave a level: the level's own, or that of a higher one which an incomplete calendar capped."""
+    context = cel.Context(tree_of(rule.paths, change.values))
+    own = rule.conditions.get(level)
+    if own is not None and own.holds(context):
+        return own, context
+    every = rule.conditions.values()
+    return next((one for one in every if one.holds(context)), next(iter(every))), context
+
+
 def _evidence(change: Change, cause: Cause) -> list[Evidence]:
     view, lineage = change.view, change.view.lineage
     events: dict[tuple[str, str], Event] = {}
@@ -221,9 +233,9 @@ def _evidence(change: Change, cause: Cause) -> list[Evidence]:
     if change.ended_by is not None:
         events[change.ended_by.key] = change.ended_by
     ordered = [event for event in lineage.events if event.key in events]
-    told = evidence_of(ordered, lineage.unit_names, several=len(lineage.tickets) > 1)
-    if any("repeat.count" in rule.paths for rule in change.rules):
-        told += _repeat_evidence(view, {event.event_id for event in ordered})
+    told = evidence_of(ordered, lineage.unit_names, notes_of(lineage), several=len(lineage.tickets) > 1)
+    if any(path in rule.paths for rule in change.rules for path in _OF_REPEATS):
+        told += _repeat_evidence(change, {event.event_id for event in ordered})
     told += _text_evidence(change)
     if cause.trigger.startswith("deadline:"):
         told.append(
@@ -249,27 +261,33 @@ def _text_evidence(change: Change) -> list[Evidence]:
 
 
 def _deadline_told(change: Change, cause: Cause) -> str:
-    waited = change.values[INDEX["waiting.days"]]
-    rule = change.rule
-    if change.added and change.now is not None:
-        rule = next((one for found, one in _satisfying(change, rule, change.now) if found == cause), rule)
-    if "waiting.days" in rule.paths:
-        return f"至此群众已等待{waited}天,未见办结"
-    overdue = change.values[INDEX["due.overdue_work_days"]]
-    if change.values[INDEX["due.overdue"]]:
-        return f"办理时限已过{overdue}个工作日" if overdue else "办理时限已到,未见办结"
-    return "办理时限临近"
+    rule, paths = change.rule, change.rule.paths
+    if change.now is not None:
+        if change.added:
+            rule = next((one for found, one in _satisfying(change, rule, change.now) if found == cause), rule)
+        condition, context = _condition(change, rule, change.now)
+        # What holds is told first, then whatever else of the rule time changes.
+        held = (path for term in parts(condition) if term.holds(context) for path in term.paths)
+        paths = (*held, *rule.paths)
+    return next((tell(change.view) for path in paths if (tell := BY_PATH[path].passing)), "时限已到")
 
 
-def _repeat_evidence(view: View, already: set[str]) -> list[Evidence]:
+def _repeat_evidence(change: Change, already: set[str]) -> list[Evidence]:
+    paths = {path for rule in change.rules for path in rule.paths}
     found: dict[str, Evidence] = {}
-    for repeat in view.repeats.values():
-        for one in repeat.complaints:
+    said: dict[str, Iterable[RepeatedComplaint]] = {
+        "投诉": (one for repeat in change.view.repeats.values() for one in repeat.complaints)
+        if "repeat.count" in paths
+        else (),
+        "在办结后7日内再次投诉": complained_again(change.view) if paths & _OF_REPEATS - {"repeat.count"} else (),
+    }
+    for what, complaints in said.items():
+        for one in complaints:
             if one.event_id not in already:
                 found[one.event_id] = Evidence(
                     event_id=one.event_id,
                     occurred_at=format_instant(one.at),
-                    what=f"同一诉求人就同一事项投诉(工单{one.ticket_id};{one.why})",
+                    what=f"同一诉求人就同一事项{what}(工单{one.ticket_id};{one.why})",
                 )
     return list(found.values())
 
@@ -283,7 +301,10 @@ def _accused(rule: Rule, view: View) -> set[str]:
         "returning": {one.unit for one in returns if not one.denied},
         "blind": {one.unit for one in returns if one.missing and one.missing == worst},
         "repeated_return": {one.unit for one in returns if one.after_denial or one.after_designation},
+        "late_return": {one.unit for one in (*late_returns(view), *last_minute_returns(view))},
+        "not_accepting": {one.unit for one, times in view.not_accepted if times},
         "overdue": {one.unit for one, found in view.reached if found.near},
+        "resolving": {event.unit for event in lineage.resolutions},
         "extended": {event.unit for event in lineage.extensions},
         "redone": {event.unit for event in lineage.redos} or leads,
         "visited": leads,

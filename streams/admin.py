@@ -7,28 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kafka.errors import KafkaError
 
+from streams.access import require
+from streams.cluster_errors import ClusterUnreachableError, WrongProtocolError
+from streams.entrance import BrokenOffError, come_in
 from streams.kafka_client import KafkaAdminClient
+from streams.roles import Grant
+from streams.security import security_of
+
+__all__ = ["ClusterUnreachableError", "await_listener", "brokers_serving", "connect"]
 
 
-class ClusterUnreachableError(Exception):
-    """No broker of the cluster answered."""
-
-    def __init__(self, bootstrap_servers: str, reason: str) -> None:
-        super().__init__(
-            f"no Kafka broker answers at {bootstrap_servers} ({reason}): check the address, that the brokers run, "
-            "and the network and security settings between here and there"
-        )
-
-
-class _Client(KafkaAdminClient):  # type: ignore[misc]
+class _Client(KafkaAdminClient):
     """The library starts a thread before it connects, and forgets it when it cannot connect."""
 
     def __init__(self, **settings: Any) -> None:
@@ -43,42 +39,52 @@ class _Client(KafkaAdminClient):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def connect(
-    bootstrap_servers: str, *, timeout_seconds: float = 10.0, client: Mapping[str, Any] | None = None
+    bootstrap_servers: str, *, timeout_seconds: float = 10.0, needs: Iterable[Grant] = ()
 ) -> Iterator[KafkaAdminClient]:
-    """Yield a connected admin client. `client`: kafka-python settings for it, such as `security_protocol`.
+    """Yield a connected admin client. `needs`: what is meant to be done, asked for now.
 
-    Raises `ClusterUnreachableError` where it cannot connect.
+    Raises `ClusterUnreachableError` where it cannot connect, is not let in, or where ACLs for what it needs are missing.
     """
-    settings = dict(client or {})
     deadline = time.monotonic() + timeout_seconds
-    if not settings.get("proxy_url"):
-        await_listener(bootstrap_servers, timeout_seconds=timeout_seconds)
+    await_listener(bootstrap_servers, timeout_seconds=timeout_seconds)
     timeout_ms = max(1_000, int((deadline - time.monotonic()) * 1000))
-    settings = {"bootstrap_timeout_ms": timeout_ms, "request_timeout_ms": timeout_ms, **settings}
     with _quiet():
         try:
-            # A list, or a text with several addresses would be taken for one.
-            admin = _Client(bootstrap_servers=bootstrap_servers.split(","), **settings)
+            admin = _Client(
+                bootstrap_servers=bootstrap_servers, bootstrap_timeout_ms=timeout_ms, request_timeout_ms=timeout_ms
+            )
         except (KafkaError, OSError) as error:
             raise ClusterUnreachableError(bootstrap_servers, type(error).__name__) from error
         with contextlib.closing(admin):
+            try:
+                require(admin, bootstrap_servers, needs)
+            except (KafkaError, OSError) as error:
+                raise ClusterUnreachableError(bootstrap_servers, type(error).__name__) from error
             yield admin
 
 
 def await_listener(bootstrap_servers: str, *, timeout_seconds: float = 10.0) -> None:
-    """Return once one of the addresses takes connections. Raises `ClusterUnreachableError`, with the cause that the library hides."""
+    """Return once one of the addresses lets us in. Raises `ClusterUnreachableError` with the cause, which the library hides: at
+    once where another try would not help.
+    """
     deadline = time.monotonic() + timeout_seconds
     pause = threading.Event()
+    security = security_of(bootstrap_servers)
+    reason: Exception = ValueError("no address")
     while True:
-        reason = "no address"
         for address in filter(None, map(str.strip, bootstrap_servers.split(","))):
             try:
-                socket.create_connection(_host_port(address), timeout=max(0.1, deadline - time.monotonic())).close()
+                come_in(address, *_host_port(address), security, max(0.1, deadline - time.monotonic()))
                 return
-            except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or type(error).__name__
+            except (OSError, ValueError, OverflowError) as error:
+                # One that answered and broke off says more than one that had no time left.
+                if not isinstance(reason, BrokenOffError) or isinstance(error, ConnectionError):
+                    reason = error
         if time.monotonic() >= deadline:
-            raise ClusterUnreachableError(bootstrap_servers, reason)
+            if isinstance(reason, BrokenOffError):
+                raise WrongProtocolError(f"Kafka at {bootstrap_servers} does not let us in: {reason.strerror}")
+            told = getattr(reason, "strerror", None) or (str(reason) or type(reason).__name__)
+            raise ClusterUnreachableError(bootstrap_servers, told)
         pause.wait(0.1)
 
 

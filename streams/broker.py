@@ -36,6 +36,7 @@ from streams.broker_errors import (
 )
 from streams.broker_layout import HOST, BrokerAddress, Layout
 from streams.broker_lock import end_left_over, lock
+from streams.broker_secured import Secured
 from streams.child_process import ChildProcess
 
 __all__ = [
@@ -62,7 +63,8 @@ class EmbeddedKafka:
     """One broker, or three, over one data directory. `start` and `stop` may be called again; also a context manager.
 
     `port`: the first broker's (the others follow it); 0 takes any free ones. `jars`: a directory that holds Kafka's
-    jars, where they cannot be downloaded. `extra`: broker properties that win over the defaults.
+    jars, where they cannot be downloaded. `extra`: broker properties that win over the defaults. `secured`: further
+    listeners with TLS and logins, for one broker (see broker_secured.py).
     """
 
     def __init__(
@@ -75,10 +77,14 @@ class EmbeddedKafka:
         heap_mb: int = 512,
         extra: Mapping[str, str] | None = None,
         free_mb_min: int = _FREE_MB_MIN,
+        secured: Secured | None = None,
     ) -> None:
+        if secured is not None and brokers != 1:
+            raise ValueError("only a single broker can have secured listeners")
         self.data_dir = data_dir.absolute()
         self._brokers, self._port, self._jars = brokers, port, jars
         self._heap_mb, self._extra, self._free_mb_min = heap_mb, dict(extra or {}), free_mb_min
+        self._secured, self._secured_ports = secured, dict[str, int]()
         self._layout: Layout | None = None
         self._lock: IO[str] | None = None
         self._processes: dict[int, ChildProcess] = {}
@@ -115,6 +121,11 @@ class EmbeddedKafka:
     def bootstrap_servers(self) -> str:
         """The address for clients: `127.0.0.1:PORT`, with several brokers comma-separated."""
         return self._started().bootstrap_servers
+
+    def address_of(self, listener: str) -> str:
+        """Return the address of a secured listener."""
+        self._started()
+        return f"{HOST}:{self._secured_ports[listener]}"
 
     @property
     def cluster_id(self) -> str:
@@ -207,7 +218,7 @@ class EmbeddedKafka:
         for attempt in range(1, _START_ATTEMPTS + 1):
             layout = broker_layout.plan(self.data_dir, self._brokers, self._port, patience_seconds=patience_seconds)
             with _writable(self.data_dir):
-                broker_layout.write(layout, self._extra)
+                broker_layout.write(layout, self._properties(layout))
             self._layout = layout
             self._format(deadline)
             for index, broker in enumerate(layout.brokers):
@@ -221,14 +232,23 @@ class EmbeddedKafka:
                 if self._port or attempt == _START_ATTEMPTS:
                     raise
 
+    def _properties(self, layout: Layout) -> dict[str, str]:
+        if self._secured is None:
+            return self._extra
+        names = [listener.name for listener in self._secured.listeners]
+        self._secured_ports = dict(zip(names, broker_layout.further_ports(layout, len(names)), strict=True))
+        own = broker_layout.properties(layout, layout.brokers[0])
+        return {**self._secured.properties(own, HOST, self._secured_ports), **self._extra}
+
     def _format(self, deadline: float) -> None:
         layout = self._started()
+        users = self._secured.format_options() if self._secured is not None else []
         tool = [*self._java[:1], "-XX:TieredStopAtLevel=1", *self._java[1:], "kafka.tools.StorageTool", "format"]
         running = []
         for broker in layout.brokers:
             if not layout.formatted(broker):
                 options = ["-t", layout.cluster_id, "-c", str(layout.properties_path(broker))]
-                running.append(ChildProcess([*tool, *options], layout.log_path(broker)))
+                running.append(ChildProcess([*tool, *options, *users], layout.log_path(broker)))
         for process in running:
             if not process.wait(deadline - time.monotonic()):
                 process.kill()

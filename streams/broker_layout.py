@@ -96,6 +96,12 @@ def plan(data_dir: Path, brokers: int, port: int, *, patience_seconds: float = 0
     return Layout(data_dir, recorded.cluster_id if recorded is not None else _new_cluster_id(), tuple(addresses))
 
 
+def further_ports(layout: Layout, count: int) -> list[int]:
+    """Return so many free ports that the layout does not use."""
+    used = {port for broker in layout.brokers for port in (broker.port, broker.controller_port)}
+    return [_choose(0, used, 0.0) for _ in range(count)]
+
+
 def port_free(port: int) -> bool:
     """Return whether a program can listen on the port of 127.0.0.1 now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -158,8 +164,11 @@ def write(layout: Layout, extra: Mapping[str, str]) -> None:
     """Write the record of the layout and each broker's properties; `extra` properties win over the defaults."""
     for broker in layout.brokers:
         layout.folder(broker).mkdir(parents=True, exist_ok=True)
-        lines = (f"{name}={value}\n" for name, value in {**_properties(layout, broker), **extra}.items())
-        layout.properties_path(broker).write_text("".join(lines), encoding="utf-8")
+        lines = (f"{name}={_escaped(value)}\n" for name, value in {**properties(layout, broker), **extra}.items())
+        with os.fdopen(os.open(layout.properties_path(broker), os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            os.fchmod(file.fileno(), 0o600)  # the keys and passwords of secured listeners stand in it
+            file.truncate()
+            file.writelines(lines)
     (layout.data_dir / "logs").mkdir(exist_ok=True)
     record = {"cluster_id": layout.cluster_id, "brokers": [asdict(broker) for broker in layout.brokers]}
     fresh = layout.data_dir / "cluster.json.new"
@@ -170,7 +179,15 @@ def write(layout: Layout, extra: Mapping[str, str]) -> None:
     fresh.replace(layout.data_dir / "cluster.json")
 
 
-def _properties(layout: Layout, broker: BrokerAddress) -> dict[str, str]:
+def _escaped(value: str) -> str:
+    """Return the value as Java reads it: a properties file is ISO-8859-1, other characters are UTF-16 units."""
+    units = value.encode("utf-16-be")
+    codes = (int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2))
+    return "".join(chr(code) if code < 0x80 else f"\\u{code:04x}" for code in codes)
+
+
+def properties(layout: Layout, broker: BrokerAddress) -> dict[str, str]:
+    """Return a broker's own properties."""
     count = len(layout.brokers)
     replication, in_sync = str(min(3, count)), str(min(2, count))
     return {

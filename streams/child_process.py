@@ -1,4 +1,4 @@
-"""Processes that die with this one, each with a bounded log."""
+"""Processes that die with this one, each with a bounded log (child_log.py)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+from streams.child_log import LogFile, Pump, part_path
+
 _CHILD = Path(__file__).with_name("child_stub.py")
-LOG_BYTES_MAX = 16 * 1024 * 1024
-_LOG_CHECK_SECONDS = 10.0
+_DRAIN_SECONDS = 5.0
 _TAIL_BYTES = 64 * 1024
 
 
@@ -55,22 +56,25 @@ def _the_spawner() -> _Spawner:
 
 
 class ChildProcess:
-    """One running program. Its output goes to `log_path`, which is kept below twice `LOG_BYTES_MAX`."""
+    """One running program. Its output goes to the log at `log_path`, which is kept in a few parts of bounded size."""
 
     def __init__(self, command: Sequence[str], log_path: Path) -> None:
         self.log_path = log_path
-        self._bound_log()
-        log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        log_path.touch(mode=0o600)  # its error is ours: a log that cannot be written is not to be found out later
+        reading, writing = os.pipe()  # neither is inherited but by who is given it
         try:
             future: Future[subprocess.Popen[bytes]] = Future()
             full = [sys.executable, "-I", "-S", str(_CHILD), str(os.getpid()), *command]
-            _the_spawner().jobs.put((full, log, future))
+            _the_spawner().jobs.put((full, writing, future))
             self._popen = future.result()
+        except BaseException:
+            os.close(reading)
+            raise
         finally:
-            os.close(log)
+            os.close(writing)
         self.pid = self._popen.pid
-        self._ended = threading.Event()
-        threading.Thread(target=self._watch_log, name=f"child-log-{self.pid}", daemon=True).start()
+        self._pump = Pump(reading, LogFile(log_path), f"child-log-{self.pid}")
+        self._pump.start()
 
     def alive(self) -> bool:
         return self._popen.poll() is None
@@ -88,7 +92,7 @@ class ChildProcess:
         """End it at once, as a crash would, and wait until it is gone."""
         self._popen.kill()
         self._popen.wait()
-        self._ended.set()
+        self._pump.join(_DRAIN_SECONDS)
 
     def stop(self, timeout_seconds: float) -> None:
         """Ask it to end; kill it if it has not after `timeout_seconds`."""
@@ -96,25 +100,20 @@ class ChildProcess:
         if not self.wait(timeout_seconds):
             self._popen.kill()
             self._popen.wait()
-        self._ended.set()
+        self._pump.join(_DRAIN_SECONDS)
 
     def exit_status(self) -> int | None:
         return self._popen.poll()
 
     def log_tail(self, lines: int = 15) -> str:
         """Return the last lines it wrote."""
-        with contextlib.suppress(OSError), self.log_path.open("rb") as file:
-            file.seek(max(0, self.log_path.stat().st_size - _TAIL_BYTES))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
-        return ""
-
-    def _watch_log(self) -> None:
-        while not self._ended.wait(_LOG_CHECK_SECONDS) and self.alive():
-            self._bound_log()
-
-    def _bound_log(self) -> None:
-        """Keep one older part beside the log. The writer appends, so cutting the file under it is safe."""
-        with contextlib.suppress(OSError):
-            if self.log_path.stat().st_size > LOG_BYTES_MAX:
-                self.log_path.with_suffix(".log.1").write_bytes(self.log_path.read_bytes()[-LOG_BYTES_MAX:])
-                os.truncate(self.log_path, 0)
+        if not self.alive():
+            self._pump.join(_DRAIN_SECONDS)  # what it wrote last is on its way yet
+        found = b""
+        for path in (self.log_path, part_path(self.log_path, 1)):
+            with contextlib.suppress(OSError), path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+                found = file.read() + found
+            if len(found) >= _TAIL_BYTES:
+                break
+        return "\n".join(found.decode(errors="replace").splitlines()[-lines:])

@@ -25,13 +25,15 @@ from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord
 from streams.bulk import Record, send_many
 from streams.directories import DirectorySource
-from streams.dispatch_batch import Batch, body_key, case_key, case_of
+from streams.dispatch_batch import Batch, accused_kinds, body_key, case_key, case_of
 from streams.dispatch_lanes import Lanes
 from streams.dispatch_positions import Confirmed, Unwritten
 from streams.dispatch_sender import Sender, Shell
 from streams.failpoints import Failpoint, reached
 from streams.faust_app import die, make_app, producer_of, run_worker
-from streams.metrics_dispatch import DispatchMetrics
+from streams.metrics_dispatch import UNKNOWN_KIND, DispatchMetrics
+from streams.metrics_flow import FlowMetrics, Stage
+from streams.roles import Role
 from streams.tables import BulkTable
 from streams.topics import TopicSet
 
@@ -86,6 +88,8 @@ class Dispatch:
         self.table = app.tables.add(
             BulkTable(app, name=TABLE, partitions=topics.partitions, type_id=TYPE_ID, schema=SCHEMA, die=die)
         )
+        self.flow = FlowMetrics((Stage.DISPATCH,), registry)
+        self.flow.follow(app, (self.table,))
         self._clock, self._resolve = clock, resolve
         self._shell = Shell(clock, retry_scale, self._sending, self._queue, self._body, self._write, die, self.metrics)
         self._senders: dict[str, Sender] = {}
@@ -139,6 +143,7 @@ class Dispatch:
         await self._make_durable(partition, batch)
         reached(Failpoint.AFTER_STATE)
         self._publish(partition, batch, directory)
+        self.flow.done(Stage.DISPATCH, len(records))
         reached(Failpoint.BEFORE_ACK)
 
     async def _make_durable(self, partition: int, batch: Batch) -> None:
@@ -215,6 +220,9 @@ class Dispatch:
             self._wake_later(partition, case_id, wake_at(state, directory))
         for name, reason in batch.decisions:
             self.metrics.decided(name, reason)
+        for alert in batch.warned:
+            for kind in accused_kinds(alert, directory.registry):
+                self.metrics.warned(kind or UNKNOWN_KIND, alert.level, alert.status)
         for refused in batch.quarantine:
             log.error("%s-%d: the record at %d is unreadable", refused.topic, refused.partition, refused.offset)
             self.metrics.unreadable(refused.topic.removeprefix(self.topics.prefix).removeprefix("hw."))
@@ -381,7 +389,7 @@ def run_dispatch(
     from streams.topics_admin import require_topics
 
     directories = DirectorySource(files)
-    require_topics(bootstrap_servers, topics)
+    require_topics(bootstrap_servers, topics, role=Role.DISPATCH)
     if not directories.subscribers:
         log.warning("the subscribers file names nobody: no warning will be sent")
     dispatch = build_dispatch(

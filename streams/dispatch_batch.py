@@ -16,14 +16,17 @@ from alerting.directory import Directory
 from alerting.outbox import fold, heads, offer, say_again, wake
 from alerting.outbox_state import CaseOutbox, Item, decode, encode
 from alerting.record import queued_record
+from alerting.registry import Registry
 from models.alert import Alert
 from models.decision import DecisionRecord
 from models.delivery import DeliveryKind, DeliveryRecord
 from models.quarantine import QuarantineRecord, RejectionReason
 from models.redelivery import RedeliveryKind, RedeliveryRequest
-from models.times import format_instant
+from models.times import format_instant, parse_instant
+from models.units import UnitKind
 from streams.dispatch_decisions import Decided
 from streams.dispatch_positions import Position, Reader, Unwritten, position_key, read_position
+from streams.metrics import TEST_FLAG
 
 SOURCE_TS_HEADER = "source-ts"
 _CASE, _BODY = b"c\0", b"b\0"
@@ -65,7 +68,9 @@ class Batch:
     decided: list[DecisionRecord] = field(default_factory=list)
     quarantine: list[QuarantineRecord] = field(default_factory=list)
     decisions: list[tuple[str, str]] = field(default_factory=list)
-    """(subscriber, reason)."""
+    """(subscriber, reason) for the counts, in which a test ticket is not."""
+    warned: list[Alert] = field(default_factory=list)
+    """Come to be pushed, each for the first time."""
 
     def __post_init__(self) -> None:
         self.deliveries += [one.record() for one in sorted(self.unwritten, key=lambda one: one.item.position)]
@@ -79,7 +84,10 @@ class Batch:
         except ValidationError as error:
             self._refuse(record, error)
             return
+        known = len(self.decided)
         self._offer(alert, record.value, "alert", source_ts_ms(record))
+        if alert.push and len(self.decided) > known:  # what was sent before and is read again is decided no more
+            self.warned.append(alert)
 
     def _offer(
         self, alert: Alert, body: bytes, occasion: str, source_ts: int | None = None, only: str | None = None
@@ -88,7 +96,8 @@ class Batch:
         offered = offer(state, alert, self.directory, self.now, self._number, source_ts, only)
         self.states[alert.case_id] = offered.state
         self.bodies[alert.case_id, alert.alert_id] = body
-        self.decisions += [(decision.subscriber, decision.reason) for decision in offered.decisions]
+        if TEST_FLAG not in alert.flags:
+            self.decisions += [(decision.subscriber, decision.reason) for decision in offered.decisions]
         self.deliveries += [queued_record(alert.case_id, name, item) for name, item in offered.queued]
         self.decided += Decided(self.directory, self.now).offered(alert, offered, occasion)
         if any(held.until is None for lane in offered.state.lanes.values() for held in lane.held):
@@ -221,6 +230,13 @@ class Batch:
                 quarantined_at=format_instant(self.now),
             )
         )
+
+
+def accused_kinds(alert: Alert, registry: Registry) -> frozenset[UnitKind | None]:
+    """Return of what kinds the accused units were when it happened; None: one that is not registered, or nobody."""
+    at = parse_instant(alert.event_time)
+    units = (registry.unit(one.id, at) for one in alert.units if one.role == "accused")
+    return frozenset(None if unit is None else unit.kind for unit in units) or frozenset({None})
 
 
 def source_ts_ms(record: Any) -> int | None:

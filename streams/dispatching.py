@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from streams.dispatch import Dispatch, run_dispatch
 from streams.failpoints import arm
@@ -23,6 +23,7 @@ def run(settings: Settings) -> NoReturn:
         raise SettingsError(f"setting failpoint: {error}") from None
     settings.make_data_dir()
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     built: list[Health] = []
 
     def on_built(dispatch: Dispatch) -> None:
@@ -61,6 +62,7 @@ def _observing(dispatch: Dispatch, health: Health) -> Callable[[], Awaitable[Non
         if done != batches:
             batches = done
             health.progressed()
+        dispatch.flow.observe({})
         await health.observe()
 
     return observe

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import faust
 
 from streams.freeze import FreezeGuard
+from streams.security import Security, security_of
 from streams.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -45,10 +46,11 @@ def make_app(
     **overrides: Any,
 ) -> faust.App:
     """A Faust app that reads `batch_topics` in batches. `datadir` belongs to this worker alone. `overrides` are Faust
-    settings.
+    settings. `bootstrap_servers` brings its security along (security.py); raises SecurityFilesError.
     """
     settings: dict[str, Any] = {
         "broker": "kafka://" + ";kafka://".join(bootstrap_servers.split(",")),
+        "broker_credentials": _credentials(security_of(bootstrap_servers)),
         "datadir": str(datadir),
         "store": "rocksdb://",
         "autodiscover": False,
@@ -90,6 +92,20 @@ def make_app(
     app.freeze_guard = FreezeGuard(session_timeout_seconds)  # type: ignore[attr-defined]
     Transport.for_topics(app, batch_topics, max_records=max_batch_records, max_bytes=max_batch_bytes)
     return app
+
+
+def _credentials(security: Security) -> Any:
+    """Return what Faust's consumer and producer are given; None for plaintext. Raises SecurityFilesError."""
+    arguments = security.client_arguments()
+    context = arguments.get("ssl_context")
+    if security.uses_login:
+        return faust.SASLCredentials(
+            username=security.username,
+            password=arguments["sasl_plain_password"],
+            ssl_context=context,
+            mechanism=arguments["sasl_mechanism"],
+        )
+    return faust.SSLCredentials(context) if context is not None else None
 
 
 def batch_topic(app: faust.App, name: str) -> Any:

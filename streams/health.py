@@ -27,7 +27,9 @@ class Gauges(Protocol):
     """The gauges that observation sets."""
 
     lag: Any
+    partition_lag: Any
     partitions: Any
+    problems: Any
 
 
 class HealthGauges:
@@ -35,7 +37,14 @@ class HealthGauges:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.lag = Gauge("hw_lag_records", "Records not yet acknowledged", ["topic"], registry=registry)
+        self.partition_lag = Gauge(
+            "hw_partition_lag_records",
+            "Records not yet acknowledged, by partition",
+            ["topic", "partition"],
+            registry=registry,
+        )
         self.partitions = Gauge("hw_partitions", "Partitions assigned", ["topic"], registry=registry)
+        self.problems = Gauge("hw_health_problems", "What /healthz finds wrong; 0: all is well", registry=registry)
 
 
 class Health:
@@ -55,7 +64,9 @@ class Health:
         self.notices: list[str] = []
         """What the process itself knows to be wrong."""
         self._lag: dict[str, int] = {}
+        self._partition_lag: dict[tuple[str, str], int] = {}
         self._assigned: dict[str, int] = {}
+        gauges.problems.set_function(lambda: len(self.problems()))  # asked when it is scraped: a stuck event loop shows
 
     def progressed(self) -> None:
         """A batch is done."""
@@ -65,6 +76,7 @@ class Health:
         """Take a snapshot of assignment and lag."""
         consumer = self._app.consumer
         lag: dict[str, int] = {}
+        partition_lag: dict[tuple[str, str], int] = {}
         assigned: dict[str, int] = {}
         for tp in consumer.assignment():
             if tp.topic.endswith("-changelog"):
@@ -73,11 +85,16 @@ class Health:
             waiting = (consumer.highwater(tp) or 0) - (
                 consumer._committed_offset.get(tp) or consumer._read_offset.get(tp) or 0
             )
+            partition_lag[tp.topic, str(tp.partition)] = max(waiting, 0)
             lag[tp.topic] = lag.get(tp.topic, 0) + max(waiting, 0)
         for topic in self._assigned.keys() | assigned.keys():  # what went away is zero, not what it was last
             self._gauges.partitions.labels(topic).set(assigned.get(topic, 0))
             self._gauges.lag.labels(topic).set(lag.get(topic, 0))
-        self._lag, self._assigned = lag, assigned
+        for labels in self._partition_lag.keys() - partition_lag.keys():
+            self._gauges.partition_lag.remove(*labels)  # whoever has it now shows it
+        for labels, waiting in partition_lag.items():
+            self._gauges.partition_lag.labels(*labels).set(waiting)
+        self._lag, self._partition_lag, self._assigned = lag, partition_lag, assigned
         if not any(lag.values()):
             self.progressed()
         self._observed_at = self._clock()
@@ -105,7 +122,19 @@ class Health:
         }
 
 
-def serve_health(health: Health, registry: CollectorRegistry, host: str, port: int) -> int:
+class Healthy(Protocol):
+    """What is asked of a process."""
+
+    recovered: bool
+
+    def problems(self) -> list[str]:
+        """Return what is wrong, each in a sentence."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything as JSON."""
+
+
+def serve_health(health: Healthy, registry: CollectorRegistry, host: str, port: int) -> int:
     """Serve /metrics, /healthz and /readyz from a thread; return the port."""
 
     def metrics(_: Request) -> Response:

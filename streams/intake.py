@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from models.decode import Rejected, check_not_ahead, decode_event
 from models.quarantine import QuarantineRecord, RejectionReason
 from models.sealed import SealedRecord
+from models.sender import sender_of
 from models.ticket_event import TicketEvent, UnknownEvent
 from models.times import format_instant
 from rules.event import Event
@@ -84,8 +85,9 @@ class Intake:
         if message.event.type == SEALED:
             self._watch.sealed(message.event.data["route"])
             return [self._passed(message, record), self._shell(message.event, record)]
-        self._watch.accepted("unknown" if type(event) is UnknownEvent else event.type, _unknown_fields(event))
-        self._watch.screened(message.event)
+        if not event.test:  # drills and trials are in no count
+            self._watch.accepted("unknown" if type(event) is UnknownEvent else event.type, _unknown_fields(event))
+            self._watch.screened(message.event)
         return [self._passed(message, record)]
 
     def _passed(self, message: EventMessage, record: Any) -> Out:
@@ -118,9 +120,9 @@ class Intake:
             size_bytes=len(value),
             sha256=hashlib.sha256(value).hexdigest(),
             quarantined_at=format_instant(record.timestamp * 1000),
+            source=sender_of(record.value, dict(record.headers or ())),
         )
-        key = f"{topics.ticket_events}-{partition}-{record.offset}"
-        return Out(topics.quarantine, partition, key, told.model_dump_json().encode(), record.timestamp)
+        return Out(topics.quarantine, partition, told.key, told.model_dump_json().encode(), record.timestamp)
 
 
 def _poison(broken: Exception) -> Rejected:

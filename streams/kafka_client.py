@@ -1,4 +1,7 @@
-"""kafka-python's clients, with two leaks of theirs mended. Synchronous: never on an event loop.
+"""kafka-python's clients, secured, and with two leaks of theirs mended. Synchronous: never on an event loop.
+
+The only place where they are made. Their `bootstrap_servers` is a cluster as the settings have it (security.py): TLS and login
+come with it. A list of addresses is refused, for it has none.
 
 1. The socket of a connection that fails is left to the garbage collector: it is closed here.
 2. A producer whose closing flush fails stays open, its threads with it: `give_up` ends it.
@@ -8,8 +11,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+import kafka
+from kafka import TopicPartition
 from kafka.net.inet import KafkaNetSocket
+
+from streams.security import client_arguments
 
 __all__ = ["KafkaAdminClient", "KafkaConsumer", "KafkaProducer", "TopicPartition", "give_up"]
 
@@ -27,6 +33,27 @@ async def _connect_or_close(self: Any, net: Any, sock: Any, address: Any, timeou
 
 
 KafkaNetSocket.sock_connect = _connect_or_close
+
+
+class KafkaConsumer(kafka.KafkaConsumer):  # type: ignore[misc]
+    """A consumer. Raises SecurityFilesError, and what the library raises."""
+
+    def __init__(self, *topics: str, bootstrap_servers: str, **settings: Any) -> None:
+        super().__init__(*topics, **client_arguments(bootstrap_servers), **settings)
+
+
+class KafkaProducer(kafka.KafkaProducer):  # type: ignore[misc]
+    """A producer. Raises SecurityFilesError, and what the library raises."""
+
+    def __init__(self, *, bootstrap_servers: str, **settings: Any) -> None:
+        super().__init__(**client_arguments(bootstrap_servers), **settings)
+
+
+class KafkaAdminClient(kafka.KafkaAdminClient):  # type: ignore[misc]
+    """An admin client; `streams.admin.connect` makes one. Raises SecurityFilesError, and what the library raises."""
+
+    def __init__(self, *, bootstrap_servers: str, **settings: Any) -> None:
+        super().__init__(**client_arguments(bootstrap_servers), **settings)
 
 
 def give_up(producer: KafkaProducer) -> None:

@@ -5,12 +5,15 @@ from collections.abc import Iterable
 
 from streams.admin import connect
 from streams.kafka_client import KafkaConsumer, TopicPartition
+from streams.roles import Grant, Operation, Resource
 from streams.topics import TopicSet
 
 
 def lag_of(bootstrap_servers: str, group: str, topics: Iterable[str]) -> int:
     """Return how many records of the topics the group has not acknowledged. Raises ClusterUnreachableError."""
-    with connect(bootstrap_servers) as admin:
+    topics = tuple(topics)
+    needs = [Grant(Resource.TOPIC, topic, Operation.DESCRIBE) for topic in topics]
+    with connect(bootstrap_servers, needs=(*needs, Grant(Resource.GROUP, group, Operation.DESCRIBE))) as admin:
         offsets = admin.list_group_offsets(group).get(group, {})
     done = {(part.topic, part.partition): max(entry.offset, 0) for part, entry in offsets.items()}
     ends = _ends(bootstrap_servers, topics)
@@ -18,7 +21,7 @@ def lag_of(bootstrap_servers: str, group: str, topics: Iterable[str]) -> int:
 
 
 def _ends(bootstrap_servers: str, topics: Iterable[str]) -> dict[tuple[str, int], int]:
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers.split(","), enable_auto_commit=False)
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
     try:
         parts = [
             TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic) or ()

@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from alerting.stages import DECISION_REASONS
+from models.base import Level, Status
 from models.delivery import Outcome
+from models.units import UnitKind
 
+UNKNOWN_KIND = "unknown"
 LATENCY_SECONDS = (0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600, 21600, 86400)
 
 
@@ -44,6 +47,12 @@ class DispatchMetrics:
         self._disabled = Gauge(
             "hw_dispatch_endpoint_disabled", "1: the endpoint said 410 Gone", ["subscriber"], registry=registry
         )
+        self._warnings = Counter(
+            "hw_dispatch_warnings",
+            "Versions of warnings to be pushed, once for each kind of the units that they accuse; unknown: no registered unit",
+            ["unit_kind", "level", "status"],
+            registry=registry,
+        )
         self._unreadable = Counter(
             "hw_dispatch_unreadable_records", "Records that could not be read", ["topic"], registry=registry
         )
@@ -57,6 +66,12 @@ class DispatchMetrics:
         self._holding = Gauge(
             "hw_dispatch_holding", "1: nothing is sent, the unit registry is missing or broken", registry=registry
         )
+        for kind in (*UnitKind, UNKNOWN_KIND):
+            for level in Level:
+                for status in Status:
+                    self._warnings.labels(kind, level.value, status.value)
+        for which in ("alerts", "deliveries", "redeliveries"):
+            self._unreadable.labels(which)
         for name in subscribers:
             self.known(name)
 
@@ -93,6 +108,10 @@ class DispatchMetrics:
     def decided(self, subscriber: str, reason: str) -> None:
         """Count what was decided for one alert and one subscriber."""
         self._decisions.labels(subscriber, reason).inc()
+
+    def warned(self, unit_kind: str, level: Level, status: Status) -> None:
+        """Count a version of a warning under the kind of a unit that it accuses."""
+        self._warnings.labels(unit_kind, level.value, status.value).inc()
 
     def attempted(self, subscriber: str, outcome: Outcome, seconds: float) -> None:
         """Count one attempt and how long it took."""

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from models.delivery import DeliveryRecord, DeliveryStatus
 from models.redelivery import RedeliveryRequest
-from streams.admin import ClusterUnreachableError, await_listener
+from streams.admin import ClusterUnreachableError, connect
 from streams.kafka_client import KafkaConsumer, TopicPartition
+from streams.roles import Grant, Operation, Resource
 from streams.routes import partition_of_case
 from streams.ticking import plain_producer
 from streams.topic_log import TopicUnreadableError
@@ -40,7 +41,7 @@ def send_requests(bootstrap_servers: str, topics: TopicSet, requests: Iterable[R
     sending them once more does no harm.
     """
     topic = topics.redeliveries
-    producer = plain_producer(bootstrap_servers)
+    producer = plain_producer(bootstrap_servers, topic)
     try:
         sent = []
         partitions = 0
@@ -126,10 +127,11 @@ def is_answered(record: DeliveryRecord) -> bool:
 
 @contextlib.contextmanager
 def _consumer(bootstrap_servers: str, topic: str) -> Iterator[tuple[Any, list[TopicPartition]]]:
-    await_listener(bootstrap_servers)
+    with connect(bootstrap_servers, needs=(Grant(Resource.TOPIC, topic, Operation.READ),)):
+        pass  # says in plain words where nobody answers, and where we may not read
     try:
         consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap_servers.split(","),
+            bootstrap_servers=bootstrap_servers,
             group_id=None,
             auto_offset_reset="earliest",
             enable_auto_commit=False,

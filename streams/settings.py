@@ -7,7 +7,7 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from alerting.directory import DeliveryFiles
 from rules.matter import MatterConfig
 from rules.pseudonym import PseudonymKey
+from streams.kafka_settings import KafkaSettings
 from streams.topics import TopicSet
 
 PREFIX = "HOTLINE_WATCH_"
@@ -76,14 +77,13 @@ class MatterSettings(BaseModel):
         return MatterConfig(self.low_floor, self.high_floor, self.window_days)
 
 
-class Settings(BaseSettings):
+class Settings(KafkaSettings, BaseSettings):
     """Everything that can be set. Each name is also an environment variable: HOTLINE_WATCH_BOOTSTRAP_SERVERS and so on."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's addresses, host:port, comma-separated")
     topic_prefix: str = Field(
         "", description="stands before every topic's name; keeps installations apart on one cluster"
     )
@@ -99,6 +99,12 @@ class Settings(BaseSettings):
         1.0, description="how often the timer looks for deadlines that are due"
     )
     rules_dir: Path | None = Field(None, description="a folder of rules in place of the default pack")
+    calendar_file: Path | None = Field(
+        None, description="years of work days that the library does not know yet: see deploy/calendar.example.yaml"
+    )
+    limits_file: Path | None = Field(
+        None, description="the city's time limits, where events carry none: see deploy/limits.example.yaml"
+    )
     posts_file: Path | None = Field(
         None, description="posts whose accusers bypass the platform (sealed): see deploy/posts.example.yaml"
     )
@@ -136,6 +142,13 @@ class Settings(BaseSettings):
     )
     retry_scale: Annotated[float, Field(gt=0, le=10)] = Field(
         1.0, description="stretches the delivery retry schedule; below 1 for trials"
+    )
+    drill_every_hours: Annotated[float | None, Field(gt=0, le=24 * 31)] = Field(
+        None,
+        description="`up`: so often a marked drill ticket goes the whole way, see `hotline-watch drill`; none: never",
+    )
+    drill_subscriber: str | None = Field(
+        None, description="which subscriber is called in a drill; without it the way ends at dispatch's decision"
     )
     broker_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         0, description="`up`: the embedded broker's port; 0 = any free port"
@@ -198,7 +211,7 @@ def load_settings(config: Path | None = None, environment: Mapping[str, str] | N
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"setting {name}: {_told(first)}") from None
+        raise SettingsError(f"setting {name}: {_told(first)}" if name else f"settings: {_told(first)}") from None
     except ValueError as error:
         # pydantic-settings says which variable it could not parse; its cause would show the value.
         raise SettingsError(str(error).splitlines()[0]) from None
@@ -239,4 +252,31 @@ def _read_toml(path: Path) -> dict[str, Any]:
     inline = any(isinstance(key, dict) and "secret" in key for key in keys) if isinstance(keys, list) else False
     if inline and mode & (stat.S_IRGRP | stat.S_IROTH):
         raise SettingsError(f"{path} holds a secret and others can read it: chmod 600, or use secret_file")
-    return values
+    return _placed(values, path.absolute().parent)
+
+
+def _placed(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a file's values with its relative paths below the folder that it is in: it means the same wherever it is used from."""
+
+    def placed(value: Any) -> Any:
+        return str(folder / value) if isinstance(value, str) else value
+
+    found = {
+        name: placed(value)
+        if name in Settings.model_fields and _is_path(Settings.model_fields[name].annotation)
+        else value
+        for name, value in values.items()
+    }
+    keys = found.get("pseudonym_keys")
+    if isinstance(keys, list):
+        found["pseudonym_keys"] = [
+            {**key, "secret_file": placed(key["secret_file"])}
+            if isinstance(key, dict) and "secret_file" in key
+            else key
+            for key in keys
+        ]
+    return found
+
+
+def _is_path(annotation: Any) -> bool:
+    return annotation is Path or Path in get_args(annotation)

@@ -4,12 +4,15 @@ import logging
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import orjson
 
 from streams.broker import EmbeddedKafka
+from streams.hold import Running, hold_up, say_running, stillness_wanted
 from streams.settings import Settings
 from streams.supervisor import Service, free_port
 from streams.topics import TopicSet
@@ -27,7 +30,10 @@ class NotReadyError(RuntimeError):
 
 @dataclass
 class SingleMachine:
-    """The service on one machine. `start`, then `watch` now and then, then `stop`; all state is below `data_dir`."""
+    """The service on one machine. `start`, then `watch` now and then, then `stop`; all state is below `data_dir`.
+
+    While a backup wants it (hold.py), everything is stopped, and `watch` starts it again afterwards.
+    """
 
     settings: Settings
     data_dir: Path
@@ -35,6 +41,9 @@ class SingleMachine:
     workers: int = 2
     kafka: EmbeddedKafka = field(init=False)
     services: list[Service] = field(default_factory=list)
+    held_still: bool = False
+    _lock: IO[str] | None = None
+    _address: str = ""
 
     def __post_init__(self) -> None:
         self.data_dir = self.data_dir.absolute()
@@ -56,33 +65,84 @@ class SingleMachine:
         """Start everything and return when it is ready. Raises BrokerError, MisconfiguredServiceError, NotReadyError."""
         # What the broker keeps of ticket events identifies citizens: it is nobody else's to read.
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = hold_up(self.data_dir)
+        while stillness_wanted(self.data_dir):
+            log.warning("a backup of %s is being made: the start waits for its end", self.data_dir)
+            time.sleep(1.0)
+        self._start()
+
+    def watch(self) -> None:
+        """Start again what has failed; hold still where a backup wants it. Raises as `start`."""
+        wanted = stillness_wanted(self.data_dir)
+        if wanted != self.held_still:
+            log.warning("holding still for a backup" if wanted else "the backup is done: going on")
+            if wanted:
+                self.held_still = True
+                self._stop()
+            else:
+                self._start()
+                self.held_still = False
+        if not self.held_still:
+            self._watch()
+
+    def stop(self) -> None:
+        """End everything gracefully: workers and dispatch first, the broker last."""
+        self._stop()
+        if self._lock is not None:
+            say_running(self.data_dir, None)
+            self._lock.close()
+            self._lock = None
+
+    def _start(self) -> None:
         self.kafka.start()
         create_topics(self.kafka.bootstrap_servers, self.topics)
-        self.services = [self._worker(number) for number in range(1, self.workers + 1)]
-        if self.settings.subscribers_file is not None:
-            self.services.append(self._dispatch(self.settings.subscribers_file))
-            if self.settings.api_clients_file is not None:
-                self.services.append(self._api())
+        if self.kafka.bootstrap_servers != self._address:  # its port may have been taken meanwhile
+            self._address = self.kafka.bootstrap_servers
+            self.services = list(self._services())
         now = time.monotonic()
         for service in self.services:
             service.start(now)
         self._wait_until_ready()
+        addresses = {service.name: service.address for service in self.services}
+        prefix = self.settings.topic_prefix
+        config = None if self.config is None else self.config.absolute()
+        say_running(
+            self.data_dir,
+            Running(
+                config=config,
+                bootstrap_servers=self.kafka.bootstrap_servers,
+                topic_prefix=prefix,
+                services=addresses,
+            ),
+        )
 
-    def watch(self) -> None:
-        """Start again what has failed. Raises MisconfiguredServiceError."""
+    def _watch(self) -> None:
         if not self.kafka.pids:
             log.error("the broker ended; starting it again")
             self.kafka.restart(0)
         for service in self.services:
             service.keep_running(time.monotonic())
 
-    def stop(self) -> None:
-        """End everything gracefully: workers and dispatch first, the broker last."""
+    def _stop(self) -> None:
         for service in self.services:
             service.ask_to_stop()
         for service in self.services:
             service.stop()
         self.kafka.stop()
+
+    def _services(self) -> Iterator[Service]:
+        settings = self.settings
+        for number in range(1, self.workers + 1):
+            yield self._worker(number)
+        if settings.subscribers_file is not None:
+            yield self._dispatch(settings.subscribers_file)
+            if settings.api_clients_file is not None:
+                yield self._api()
+        if settings.drill_every_hours is not None:
+            if settings.core_time == "wall":
+                yield self._drill(settings.drill_every_hours)
+            else:
+                log.warning("no drills: time is recorded, and a drill's events would move it")
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -92,7 +152,7 @@ class SingleMachine:
                 raise NotReadyError(
                     f"{waiting[0].name} was not ready after {READY_SECONDS:g} s: see {waiting[0].log_path}"
                 )
-            self.watch()
+            self._watch()
             waiting = [service for service in waiting if not service.is_ready()]
             time.sleep(0.1)
 
@@ -122,6 +182,12 @@ class SingleMachine:
         log_path = self.data_dir / "logs" / "api.log"
         return Service("api", ("api",), environment, log_path, port, host, ready_path="/healthz")
 
+    def _drill(self, every_hours: float) -> Service:
+        environment = {**self._common("drill", self.workers + 1), **self._paths("subscribers_file")}
+        log_path = self.data_dir / "logs" / "drill.log"
+        port = int(environment["HOTLINE_WATCH_HTTP_PORT"])
+        return Service("drill", ("drill", "--every", f"{every_hours:g}"), environment, log_path, port)
+
     def _paths(self, *names: str) -> dict[str, str]:
         """Return the settings of files that are set, for a process that may run elsewhere."""
         found = ((name, getattr(self.settings, name)) for name in names)
@@ -135,6 +201,7 @@ class SingleMachine:
         port = self.settings.http_port + number if self.settings.http_port else free_port()
         environment = {
             "HOTLINE_WATCH_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "HOTLINE_WATCH_KAFKA_SECURITY": "plaintext",  # the embedded broker's own, whatever else is set
             "HOTLINE_WATCH_DATA_DIR": str(self.data_dir / name),
             "HOTLINE_WATCH_HTTP_PORT": str(port),
             "HOTLINE_WATCH_CORE_TIME": self.settings.core_time,

@@ -2,24 +2,27 @@
 
 import heapq
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from models.alert import Alert
 from models.quarantine import RejectionReason
+from rules.calendar import BUILT_IN_VERSION
 from rules.engine import Engine
 from rules.messages import (
     ClaimMessage,
     EventMessage,
     MembersMessage,
     RepeatMessage,
+    ReviewMessage,
     TickMessage,
     WireError,
     decode,
     encode,
 )
 from rules.state import TicketState, decode_state, encode_state
-from rules.tickets import ConflictingBody, Output, RefusedMerge, on_message, on_time
+from rules.tickets import ConflictingBody, Output, RefusedMerge, on_message, on_time, review
 from streams.batches import PartitionLostError
 from streams.partition import RESERVED, Incoming, Refusal, Table, Touched, open_partition, quarantine
 from streams.routes import Out, partition_of
@@ -29,6 +32,10 @@ from streams.topics import TopicSet
 log = logging.getLogger(__name__)
 
 CLOCK_KEY = RESERVED + b"clock"
+RECKONING_KEY = RESERVED + b"reckoning"
+"""the version of the calendar and the limits by which every ticket of the partition has been judged"""
+REVIEW_SLICE = 500
+"""tickets that are judged again with one batch: some tenths of a second"""
 
 
 class TicketWatch(Protocol):
@@ -70,6 +77,9 @@ class TicketPartition:
         self.clock = 0
         self._table = table
         self.engine = engine
+        self.reviewing = False
+        """a review is on its way: each slice of it asks for the next one"""
+        self._to_review: deque[str] | None = None
         self._topics = topics
         self._watch = watch
         opened = open_partition(table, partition, first_offset)
@@ -79,6 +89,23 @@ class TicketPartition:
         heapq.heapify(self._heap)
         stored = table.get(partition, CLOCK_KEY)
         self.clock = int(stored) if stored else 0
+        judged_by = table.get(partition, RECKONING_KEY)
+        # Before state schema 2 there was nothing but the built-in calendar.
+        self._judged_by = (
+            judged_by.decode() if judged_by else BUILT_IN_VERSION if self.keys else engine.reckoning.version
+        )
+        self._says_so = judged_by is not None
+
+    @property
+    def reckons_otherwise(self) -> bool:
+        """Return whether tickets are left that may have been judged by another calendar or other limits."""
+        return bool(self._to_review) or self._judged_by != self.engine.reckoning.version
+
+    def use(self, engine: Engine) -> None:
+        """Judge by another engine from now on; where it reckons time otherwise, a review is wanted of what was judged before."""
+        if engine.reckoning.version != self.engine.reckoning.version:
+            self._to_review, self.reviewing = None, False
+        self.engine = engine
 
     def next_due(self) -> int | None:
         """Return the instant of the next deadline, in microseconds."""
@@ -91,6 +118,9 @@ class TicketPartition:
         before = self.clock
         last = -1
         source_ts = None
+        asked: Incoming | None = None
+        if not self._says_so:
+            self._say_so()  # before any state: a crash in between must not make it look older than it is
         for record in records:
             last, source_ts = record.offset, record.source_ts
             try:
@@ -99,9 +129,13 @@ class TicketPartition:
                 self._watch.unreadable()
                 refused.append(self._quarantine(record, RejectionReason.UNREADABLE, "not a message of this service"))
                 continue
+            if isinstance(message, ReviewMessage):
+                asked = record
             refused += self._try(touched, message, record)
         # Not to the clock's own instant: a deadline is judged after all events of its instant, and the next batch may have more.
         self._let_time_pass(touched, last, source_ts, before=self.clock)
+        if asked is not None:
+            refused += self._review(touched, asked, last)
         outs = touched.write(self._table, self.partition, _encode)
         if self.clock != before:
             self._table.put(self.partition, CLOCK_KEY, str(self.clock).encode())
@@ -165,6 +199,36 @@ class TicketPartition:
                 touched.owe(key, record, self._poison(record, broken, "as time passed"))
                 continue
             self._change(touched, state, step.state, step.outputs, offset, source_ts)
+
+    def _review(self, touched: Touched[TicketState], record: Incoming, offset: int) -> list[Out]:
+        """Judge some tickets again by the reckoning in force, and ask for the next slice; after the last one say that all are."""
+        if self._to_review is None:
+            keys = (key for key, _ in self._table.partition_items(self.partition) if not key.startswith(RESERVED))
+            self._to_review = deque(key.decode() for key in keys) if self.reckons_otherwise else deque()
+        for _ in range(min(REVIEW_SLICE, len(self._to_review))):
+            key = self._to_review.popleft()
+            state, _ = self._load(touched, key)
+            try:
+                step = review(self.engine, state, self.clock)
+            except Exception as broken:
+                # No record is at fault; the ticket keeps what it said until its next event.
+                at_fault = Incoming(offset, key.encode(), record.source_ts)
+                touched.owe(key, at_fault, self._poison(at_fault, broken, "as time was reckoned anew"))
+                continue
+            if step.state is not state:
+                self._change(touched, state, step.state, step.outputs, offset, None)
+        if self._to_review:
+            return [Out(self._topics.tickets, self.partition, "review", encode(ReviewMessage()), None)]
+        if self.reckons_otherwise:
+            self._judged_by = self.engine.reckoning.version
+            self._say_so()
+            log.info("partition %d: every ticket is judged by %s", self.partition, self._judged_by)
+        self.reviewing = False
+        return []
+
+    def _say_so(self) -> None:
+        self._table.put(self.partition, RECKONING_KEY, self._judged_by.encode())
+        self._says_so = True
 
     def _change(
         self,

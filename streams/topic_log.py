@@ -9,6 +9,7 @@ from kafka.errors import KafkaError
 
 from streams.admin import ClusterUnreachableError, connect
 from streams.kafka_client import KafkaConsumer, TopicPartition
+from streams.roles import Grant, Operation, Resource
 
 READ_SECONDS = 60.0
 
@@ -22,8 +23,8 @@ def read_values(bootstrap_servers: str, topic: str, timeout_seconds: float = REA
 
     Raises ClusterUnreachableError, TopicUnreadableError.
     """
-    with connect(bootstrap_servers):
-        pass  # says in plain words where nobody answers
+    with connect(bootstrap_servers, needs=(Grant(Resource.TOPIC, topic, Operation.READ),)):
+        pass  # says in plain words where nobody answers, and where we may not read
     try:
         yield from _values(bootstrap_servers, topic, timeout_seconds)
     except KafkaError as error:
@@ -32,7 +33,7 @@ def read_values(bootstrap_servers: str, topic: str, timeout_seconds: float = REA
 
 def _values(bootstrap_servers: str, topic: str, timeout_seconds: float) -> Iterator[bytes]:
     consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap_servers.split(","),
+        bootstrap_servers=bootstrap_servers,
         group_id=None,
         auto_offset_reset="earliest",
         enable_auto_commit=False,

@@ -115,6 +115,10 @@ class TopicSet:
         return self.prefix + "hw.quarantine"
 
     @property
+    def quarantine_decisions(self) -> str:
+        return self.prefix + "hw.quarantine-decisions"
+
+    @property
     def sealed(self) -> str:
         return self.prefix + "hw.sealed"
 
@@ -151,6 +155,7 @@ class TopicSet:
             self._log(self.decisions, days=3 * 366, max_bytes=1 * MIB),
             self._log(self.redeliveries, days=30, max_bytes=2 * MIB),
             self._log(self.quarantine, days=90, max_bytes=1 * MIB),
+            self._log(self.quarantine_decisions, days=3 * 366, max_bytes=1 * MIB),
             self._log(self.sealed, days=3 * 366, max_bytes=1 * MIB),
             self._log(self.verdicts, days=3 * 366, max_bytes=1 * MIB),
             self._log(self.orders, days=3 * 366, max_bytes=1 * MIB),

@@ -2,7 +2,7 @@
 
     TopicMismatch            the cluster's topics differ: `.mismatches`
     TopicCreationError       the cluster refused to create some
-    ClusterUnreachableError  nobody answers (admin.py)
+    ClusterUnreachableError  nobody answers, or nobody lets us in (cluster_errors.py)
 
 Synchronous: a worker calls `require_topics` before its event loop runs.
 """
@@ -15,9 +15,12 @@ from enum import StrEnum
 from typing import Any
 
 from kafka.admin import ConfigResource
-from kafka.errors import TopicAlreadyExistsError, for_code
+from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
 from streams.admin import ClusterUnreachableError, connect
+from streams.cluster_errors import AccessRefusedError
+from streams.roles import Grant, Operation, Resource, Role, grants_of, topic_names
+from streams.security import security_of
 from streams.topics import CleanupPolicy, TopicSet, TopicSpec
 
 __all__ = [
@@ -86,12 +89,14 @@ def create_topics(
     topics: TopicSet,
     *,
     timeout_seconds: float = TIMEOUT_SECONDS,
-    client: Mapping[str, Any] | None = None,
 ) -> CreateReport:
-    """Create what is missing and return when every partition has a leader. Topics that exist are left as they are."""
+    """Create what is missing and return when every partition has a leader. Topics that exist are left as they are.
+
+    Raises TopicCreationError, ClusterUnreachableError.
+    """
     specs = {spec.name: spec for spec in topics.all()}
     timeout_ms = int(timeout_seconds * 1000)
-    with connect(bootstrap_servers, timeout_seconds=timeout_seconds, client=client) as admin:
+    with connect(bootstrap_servers, timeout_seconds=timeout_seconds) as admin:
         there = set(admin.list_topics())
         wanted = {
             name: {
@@ -102,14 +107,18 @@ def create_topics(
             for name, spec in specs.items()
             if name not in there
         }
-        created, refused = [], []
+        created, refused, forbidden = [], [], []
         if wanted:
             for answer in admin.create_topics(wanted, timeout_ms=timeout_ms, raise_errors=False)["topics"]:
                 error = for_code(answer["error_code"])
                 if answer["error_code"] == 0:
                     created.append(answer["name"])
+                elif error is TopicAuthorizationFailedError:
+                    forbidden.append(Grant(Resource.TOPIC, answer["name"], Operation.CREATE))
                 elif error is not TopicAlreadyExistsError:  # another instance was faster: as good
                     refused.append(f"{answer['name']}: {answer.get('error_message') or error.__name__}")
+        if forbidden:
+            raise AccessRefusedError(bootstrap_servers, security_of(bootstrap_servers).principal(), forbidden)
         if refused:
             raise TopicCreationError("the cluster refused to create " + "; ".join(refused))
         admin.wait_for_topics(list(specs), timeout_ms=timeout_ms)
@@ -121,11 +130,20 @@ def check_topics(
     topics: TopicSet,
     *,
     timeout_seconds: float = TIMEOUT_SECONDS,
-    client: Mapping[str, Any] | None = None,
+    role: Role | None = None,
 ) -> list[Mismatch]:
-    """Return every difference between the declaration and the cluster, in the order of the declaration."""
-    specs = topics.all()
-    with connect(bootstrap_servers, timeout_seconds=timeout_seconds, client=client) as admin:
+    """Return every difference between the declaration and the cluster, in the order of the declaration.
+
+    With a role: of the topics that it uses alone, and what it is to do with them must be allowed. Raises
+    ClusterUnreachableError.
+    """
+    used = [spec.name for spec in topics.all()] if role is None else topic_names(topics, role)
+    specs = [spec for spec in topics.all() if spec.name in used]
+    looks = (Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS)
+    needs = [Grant(Resource.TOPIC, name, look) for name in used for look in looks]
+    if role is not None:
+        needs = list(grants_of(topics, role))
+    with connect(bootstrap_servers, timeout_seconds=timeout_seconds, needs=needs) as admin:
         there = set(admin.list_topics())
         names = [spec.name for spec in specs if spec.name in there]
         described = {topic["name"]: topic for topic in admin.describe_topics(names)} if names else {}
@@ -147,10 +165,12 @@ def require_topics(
     topics: TopicSet,
     *,
     timeout_seconds: float = TIMEOUT_SECONDS,
-    client: Mapping[str, Any] | None = None,
+    role: Role | None = None,
 ) -> None:
-    """Raise `TopicMismatch` naming every difference, if there is any: what each worker does before it starts."""
-    found = check_topics(bootstrap_servers, topics, timeout_seconds=timeout_seconds, client=client)
+    """Raise `TopicMismatch` naming every difference, if there is any: what each worker does before it starts. See
+    `check_topics`.
+    """
+    found = check_topics(bootstrap_servers, topics, timeout_seconds=timeout_seconds, role=role)
     if found:
         raise TopicMismatch(found)
 

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, Protocol
 
 import faust
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from rules.engine import Engine
 from rules.intake import Reader
-from rules.messages import TickMessage, encode
+from rules.messages import ReviewMessage, TickMessage, encode
 from rules.pack import Pack, default_pack, load_pack
+from rules.reckoning import Reckoning, load_reckoning
 from rules.sealing import Posts, load_posts
 from rules.text.screen import Screener
 from streams.batches import PartitionLostError, each_batch
@@ -23,8 +24,10 @@ from streams.faust_app import batch_topic, die, make_app, producer_of, run_worke
 from streams.health import Health, HealthGauges, serve_health
 from streams.intake import Intake
 from streams.metrics import WorkerMetrics
+from streams.metrics_flow import FlowMetrics, Stage
 from streams.partition import Incoming
-from streams.reloading import PackWatcher
+from streams.reloading import PackWatcher, ReckoningWatcher
+from streams.roles import Role
 from streams.routes import SOURCE_TS, Out, source_ts_of
 from streams.settings import Settings
 from streams.tables import BulkTable
@@ -34,7 +37,8 @@ from streams.topics_admin import require_topics
 log = logging.getLogger(__name__)
 
 TICKETS_TYPE, CITIZENS_TYPE = 1, 2
-STATE_SCHEMA = 1
+STATE_SCHEMA = 2
+"""2: repeats know of other complaints, limits in work days are kept as they were given. States of schema 1 are read as they are."""
 RELOAD_SECONDS = 5.0
 IDLE_TICK_SECONDS = 30.0
 TICK_AHEAD = 10_000_000
@@ -62,10 +66,13 @@ class Worker:
         self.clock = clock
         # Looked at before it is read: what changes in between is then seen as a change.
         self._watcher = PackWatcher(settings.rules_dir) if settings.rules_dir else None
+        files = (settings.calendar_file, settings.limits_file)
+        self._reckoning_watcher = ReckoningWatcher(*files) if any(files) else None
         pack = load_pack(settings.rules_dir) if settings.rules_dir else default_pack()
         self._posts = load_posts(settings.posts_file) if settings.posts_file else Posts()
-        self.engine = _engine(pack)
+        self.engine = _engine(pack, load_reckoning(*files))
         self.metrics = WorkerMetrics(pack, CollectorRegistry())
+        self.flow = FlowMetrics((Stage.INTAKE, Stage.TICKETS, Stage.CITIZENS), self.metrics.registry)
         self.intake = Intake(self.topics, settings.load_keys(), self.metrics, self._reader(pack))
         self.app = self._make_app()
         self.tickets = self._make_table("tickets", TICKETS_TYPE)
@@ -102,6 +109,7 @@ class Worker:
             partitions=self.topics.partitions,
             type_id=type_id,
             schema=STATE_SCHEMA,
+            upgrade=lambda _, payload: payload,
             die=die,
             alarm=self.metrics.table_alarm,
         )
@@ -110,6 +118,7 @@ class Worker:
 
     def _wire(self) -> None:
         app, topics = self.app, self.topics
+        self.flow.follow(app, (self.tickets, self.citizens))
         for table, opened in ((self.tickets, self.ticket_partitions), (self.citizens, self.citizen_partitions)):
             for hook in (table.on_recovered, table.on_revoked):
                 hook(_dropping(opened))
@@ -128,14 +137,17 @@ class Worker:
         if self.settings.core_time == "wall":
             app.timer(self.settings.tick_seconds)(self._tick)
         app.timer(1.0)(self._observe)
+        app.timer(1.0)(self._review)
         if self._watcher is not None:
             app.timer(RELOAD_SECONDS)(self._reload)
+        if self._reckoning_watcher is not None:
+            app.timer(RELOAD_SECONDS)(self._reload_reckoning)
 
     # -- the agents
 
     async def _take_in(self, partition: int, records: list[Any]) -> None:
         await self._send(self.intake.handle(partition, records))
-        self.health.progressed()
+        self._done(Stage.INTAKE, records)
 
     async def _judge(self, partition: int, records: list[Any]) -> None:
         await self._work(self.tickets, self.ticket_partitions, self._open_tickets, partition, records)
@@ -179,6 +191,10 @@ class Worker:
         outs = at_work.handle(batch)
         await table.flush(partition, producer_of(self.app))
         await self._send(outs)
+        self._done(Stage(table.name), records)
+
+    def _done(self, stage: Stage, records: list[Any]) -> None:
+        self.flow.done(stage, len(records))
         self.health.progressed()
 
     async def _send(self, outs: list[Out]) -> None:
@@ -222,12 +238,40 @@ class Worker:
                 return
             self.metrics.reloaded(isinstance(found, Pack))
             if isinstance(found, Pack):
+                self.metrics.knows(found)
                 self.intake.reader = self._reader(found)
-                self.engine = _engine(found)
-                for opened in self.ticket_partitions.values():
-                    opened.engine = self.engine
+                self._use(_engine(found, self.engine.reckoning))
                 log.info("rules taken anew: %s, %d rules", found.name, len(found.rules))
         except Exception as error:
+            die(error)
+
+    async def _reload_reckoning(self) -> None:
+        """Take a calendar or limits that were changed. Every ticket is judged by them soon, and corrected where that is due."""
+        try:
+            assert self._reckoning_watcher is not None
+            found = await asyncio.to_thread(self._reckoning_watcher.changed)
+            if found is None:
+                return
+            self.metrics.reloaded(isinstance(found, Reckoning))
+            if isinstance(found, Reckoning):
+                self._use(_engine(self.pack, found))
+                log.info("calendar and limits taken anew: %s", found.version)
+        except Exception as error:
+            die(error)
+
+    def _use(self, engine: Engine) -> None:
+        self.engine = engine
+        for opened in self.ticket_partitions.values():
+            opened.use(engine)
+
+    async def _review(self) -> None:
+        """Begin a review of each partition whose tickets may have been judged by another calendar or other limits."""
+        try:
+            for partition, opened in list(self.ticket_partitions.items()):
+                if opened.reckons_otherwise and not opened.reviewing:
+                    opened.reviewing = True
+                    await self._send([Out(self.topics.tickets, partition, "review", encode(ReviewMessage()), None)])
+        except Exception as error:  # a timer that raises would leave the app half alive
             die(error)
 
     async def _observe(self) -> None:
@@ -238,14 +282,15 @@ class Worker:
             }
             for table, partitions in states.items():
                 self.metrics.states.labels(table).set(sum(one.keys for one in partitions))
+            self.flow.observe({number: one.clock for number, one in self.ticket_partitions.items()})
             await self.health.observe()
         except Exception as error:
             die(error)
 
 
-def _engine(pack: Pack) -> Engine:
+def _engine(pack: Pack, reckoning: Reckoning) -> Engine:
     # States are read anew for each batch, so histories are only met again within one.
-    return Engine(pack, histories=256)
+    return Engine(pack, reckoning, histories=256)
 
 
 def _dropping(opened: dict[int, Any]) -> Callable[[int], None]:
@@ -258,8 +303,9 @@ def _dropping(opened: dict[int, Any]) -> Callable[[int], None]:
 def run(settings: Settings, *, on_ready: Callable[[], None] | None = None) -> NoReturn:
     """Check the topics and run a worker until SIGTERM. Raises SettingsError, TopicMismatch and BrokerError before it starts."""
     settings.make_data_dir()
-    require_topics(settings.bootstrap_servers, settings.topics)
+    require_topics(settings.bootstrap_servers, settings.topics, role=Role.WORKER)
     worker = Worker(settings)
+    ProcessCollector(registry=worker.metrics.registry)
     port = serve_health(worker.health, worker.metrics.registry, settings.http_host, settings.http_port)
 
     def ready() -> None:

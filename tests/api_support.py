@@ -25,6 +25,7 @@ from console.ledger_feed import FeedState
 from models.alert import Alert
 from models.decision import DecisionRecord
 from models.delivery import DeliveryRecord, delivery_id
+from models.event_batch import BatchEvent
 from models.redelivery import RedeliveryRequest
 from models.times import parse_instant
 from tests.alerting_support import TIME
@@ -36,7 +37,12 @@ OTHER = "another subscriber's token"
 NOW = parse_instant("2025-06-20T12:00:00+08:00")
 PARTITIONS = 4
 
-TOKENS = {"admin": ADMIN.replace(" ", "-"), "platform": PLATFORM.replace(" ", "-"), "other": OTHER.replace(" ", "-")}
+SENDER = "the hotline platform's token"
+
+TOKENS = {
+    name: token.replace(" ", "-")
+    for name, token in {"admin": ADMIN, "platform": PLATFORM, "other": OTHER, "sender": SENDER}.items()
+}
 
 
 def delivery(
@@ -127,6 +133,7 @@ class Api:
     services: Services
     app: Any
     sent: list[RedeliveryRequest]
+    events: list[BatchEvent]
     state: list[FeedState]
     seconds: list[float]
 
@@ -187,6 +194,7 @@ def api_in(
     clients.write_bytes(orjson.dumps({"clients": _clients()}))
     assert files.units is not None
     sent: list[RedeliveryRequest] = []
+    events: list[BatchEvent] = []
     state = [FeedState(0, 0.1, is_open=True)]
     seconds = [0.0]
     with ledger_in(folder) as topics:
@@ -200,6 +208,7 @@ def api_in(
             subscribers_path=path,
             silences_path=folder / "silences.yaml",
             send=sent.extend,
+            send_events=events.extend,
             resolve=_resolve,
             now=lambda: NOW,
             partitions=PARTITIONS,
@@ -207,12 +216,12 @@ def api_in(
         )
         known = Watched(clients, lambda one: load_clients(one, {}), keeps=True)
         app = gated(services, known.get, clock=lambda: seconds[0])
-        yield Api(folder, topics, services, app, sent, state, seconds)
+        yield Api(folder, topics, services, app, sent, events, state, seconds)
 
 
 def _clients() -> list[dict[str, Any]]:
     return [
-        {"name": "admin", "token": {"inline": TOKENS["admin"]}, "role": "admin"},
+        *({"name": name, "token": {"inline": TOKENS[name]}, "role": name} for name in ("admin", "sender")),
         *(
             {"name": f"{name}-puller", "token": {"inline": TOKENS[name]}, "role": "subscriber", "subscriber": name}
             for name in ("platform", "other")

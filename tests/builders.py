@@ -16,12 +16,14 @@ from models.times import DAY, format_instant, parse_instant
 from rules.driver import Driver
 from rules.engine import Engine
 from rules.event import Event
-from rules.facts import Value, as_mapping, compute
+from rules.fact import Value
+from rules.facts import as_mapping, compute
 from rules.fold import fold
 from rules.history import Lineage
 from rules.intake import Reader, to_event
 from rules.pack import Pack, default_pack
 from rules.pseudonym import PseudonymKey
+from rules.reckoning import Reckoning
 from rules.text.screen import Screener
 from rules.views import View
 
@@ -43,9 +45,9 @@ def reader() -> Reader:
     return Reader(screener)
 
 
-def engine() -> Engine:
+def engine(reckoning: Reckoning | None = None) -> Engine:
     """Return a new engine of the default pack: what one remembers of a ticket is no other run's business."""
-    return Engine(_pack())
+    return Engine(_pack(), reckoning)
 
 
 def day(number: float) -> int:
@@ -107,9 +109,9 @@ def jsonl(records: Iterable[dict[str, Any]]) -> bytes:
     return b"".join(orjson.dumps(record) + b"\n" for record in records)
 
 
-def lineage_of(story: Story) -> Lineage:
+def lineage_of(story: Story, reckoning: Reckoning | None = None) -> Lineage:
     """Return the folded history of the story's own ticket."""
-    return fold(story.ticket, story.events)
+    return fold(story.ticket, story.events, reckoning)
 
 
 def facts_at(story: Story, now: float, lineage: Lineage | None = None) -> dict[str, Value]:
@@ -140,9 +142,14 @@ class Run:
         return [(one.status.value, one.level.value) for one in self.versions(rule)]
 
 
-def run(events: Story | Sequence[Event], until: float | None = None, ticks: Iterable[float] = ()) -> Run:
+def run(
+    events: Story | Sequence[Event],
+    until: float | None = None,
+    ticks: Iterable[float] = (),
+    reckoning: Reckoning | None = None,
+) -> Run:
     """Run the core over the events as they come, then through the ticks, to `until` (in days after the start)."""
-    driver = Driver(engine())
+    driver = Driver(engine(reckoning))
     alerts: list[Alert] = []
     for event in events.events if isinstance(events, Story) else events:
         alerts += driver.feed(event)
@@ -152,7 +159,7 @@ def run(events: Story | Sequence[Event], until: float | None = None, ticks: Iter
     return Run(driver, alerts)
 
 
-def levels_at(story: Story, until: float) -> dict[str, str]:
+def levels_at(story: Story, until: float, reckoning: Reckoning | None = None) -> dict[str, str]:
     """Return the level by rule of the warnings in force on the story's own ticket."""
-    found = run(story, until).in_force
+    found = run(story, until, reckoning=reckoning).in_force
     return {rule: level for (ticket, rule), level in found.items() if ticket == story.ticket}

@@ -538,7 +538,7 @@ def test_the_document_in_docs_is_current() -> None:
 def test_the_document_names_every_route_and_how_to_call_it() -> None:
     document = orjson.loads(openapi_text())
     protected = {path for path in document["paths"] if path.startswith("/v1/")}
-    assert len(protected) == 12
+    assert len(protected) == 13
     for path in protected:
         for operation in document["paths"][path].values():
             assert operation["security"] == [{"HTTPBearer": []}]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.api.auth import ADDRESSES_MAX, FAILURES_MAX, FailureLimiter, load_clients
-from console.api.gate import BODY_BYTES_MAX
+from console.api.bodies import BODY_BYTES_MAX
 from console.api.watched import Watched
 from models.api_client import ApiClient, Role, client_of, token_digest
 from models.strict_yaml import ConfigFileError
@@ -36,7 +36,7 @@ ADMIN_ROUTES = [
     ("POST", "/v1/silences"),
     ("DELETE", "/v1/silences/s-1"),
 ]
-ROUTES = [*ADMIN_ROUTES, ("GET", "/v1/alerts"), ("GET", "/openapi.json")]
+ROUTES = [*ADMIN_ROUTES, ("GET", "/v1/alerts"), ("POST", "/v1/events"), ("GET", "/openapi.json")]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cli.importing import import_events
+from cli.importing_job import Job
+from models.strict_yaml import parse_yaml
+from streams.importing import Sample, included_mappings
+from streams.importing.loading import check_mapping
+from tests.xlsx_support import book
 
 if TYPE_CHECKING:
     from streams.broker import EmbeddedKafka
@@ -79,9 +85,15 @@ def test_events_on_the_standard_output_are_alone_there(data: Path) -> None:
     assert json.loads(result.stderr.splitlines()[-1])["events"] == 2
 
 
-def test_history_is_marked_as_such(data: Path) -> None:
-    answer = json.loads(command(data, "--dry-run", 1, "--json", "--backfill").stdout)
-    assert answer["first_events"][0]["backfill"] is True
+@pytest.mark.parametrize(("option", "expected"), [((), True), (("--backfill",), True), (("--live",), None)])
+def test_what_is_imported_is_history_unless_it_is_said_to_be_news(
+    data: Path, option: tuple[str, ...], expected: bool | None
+) -> None:
+    answer = json.loads(command(data, "--dry-run", 1, "--json", *option).stdout)
+    assert answer["first_events"][0].get("backfill") is expected
+    assert answer["backfill"] is bool(expected)
+    told = command(data, "--dry-run", 1, *option).stdout
+    assert ("marked as history (backfill): their warnings are not pushed; --live" in told) is bool(expected)
 
 
 def test_an_unreadable_file_mapping_or_encoding_is_a_configuration_error(data: Path, tmp_path: Path) -> None:
@@ -91,14 +103,134 @@ def test_an_unreadable_file_mapping_or_encoding_is_a_configuration_error(data: P
         ((tmp_path / "none.csv", "--dry-run", 1), "cannot be read"),
         ((data, "--dry-run", 1, "--mapping", "nothing"), "no such mapping"),
         ((data, "--dry-run", 1, "--mapping", bad), "bad.yaml:1:"),
-        ((data, "--dry-run", 1, "--encoding", "latin-9"), "only utf-8 and gb18030"),
-        ((data, "--dry-run", 1, "--mapping", "incident-event-log"), "the file has no column 'number'"),
+        ((data, "--dry-run", 1, "--encoding", "latin-9"), "only auto, utf-8 and gb18030"),
+        ((data, "--dry-run", 1, "--mapping", "incident-event-log"), "the file has no column 'number', nor"),
         ((data, "--to", "jsonl", "--out", tmp_path / "none" / "out"), "cannot be written"),
         ((data, "--dry-run", 1, "--rejects", tmp_path / "none" / "out"), "cannot be written"),
     ]:
         result = command(*arguments)
         assert result.exit_code == 2, arguments
         assert words in result.stderr
+
+
+def test_columns_that_are_missing_are_told_to_programs_too(data: Path) -> None:
+    result = command(data, "--dry-run", 1, "--mapping", "two-part-visits", "--json")
+    assert result.exit_code == 2
+    answer = json.loads(result.stdout)
+    assert {one["column"] for one in answer["columns_missing"]} >= {"工单编号", "标题"}
+    assert all(one["line"] > 0 for one in answer["columns_missing"])
+    assert answer["columns_not_read"] == ["id", "user", "title", "time", "text"]
+    assert "two-part-visits.yaml:" in answer["error"]
+
+
+def test_the_included_mappings_are_listed_and_printed() -> None:
+    listed = CliRunner().invoke(APP, ["--mappings"])
+    assert "return-counter       工单表:只有退单次数(backNum)" in listed.stdout
+    assert list(json.loads(CliRunner().invoke(APP, ["--mappings", "--json"]).stdout)) == included_mappings()
+    printed = command("--print-mapping")
+    assert check_mapping(parse_yaml(printed.stdout, "copy.yaml")).file.mapping == "citizen-messages"
+    assert command("--mapping", "none", "--print-mapping").exit_code == 2
+
+
+def test_options_that_do_not_go_together_are_refused_with_what_is_missing(data: Path, tmp_path: Path) -> None:
+    for arguments, words in [
+        ((data, "--snapshot"), "--snapshot needs --state FILE"),
+        ((data, "--baseline"), "go with --snapshot"),
+        ((), "give a FILE, or a folder with --watch"),
+        ((data, "--watch", tmp_path), "give a FILE, or a folder with --watch"),
+        (("--watch", tmp_path, "--dry-run", "1"), "for one file"),
+        (("--watch", tmp_path, "--to", "jsonl"), "sends to Kafka"),
+    ]:
+        result = command(*arguments)
+        assert result.exit_code == 2, arguments
+        assert words in " ".join(result.stderr.replace("│", " ").split()), result.stderr
+    assert "give --mapping NAME" in CliRunner().invoke(APP, [str(data)]).stderr
+
+
+def test_a_workbook_is_imported_and_its_sheet_chosen(tmp_path: Path) -> None:
+    rows = [["id", "user", "title", "time", "text"], ["1", "A1", "x", "2020-01-02T03:04:05", "x"], ["2", "A1"]]
+    path = book(tmp_path, {"甲": rows, "乙": rows})
+    assert "several sheets: 甲, 乙" in command(path, "--dry-run", 1).stderr
+    result = command(path, "--dry-run", 1, "--sheet", "乙")
+    assert result.exit_code == 0
+    assert "sheet 乙, line 3: missing_field" in result.stderr
+
+
+def snapshot(tmp_path: Path, table: str, *options: object) -> Result:
+    path = tmp_path / "night.csv"
+    path.write_text(f"id,user,title,time,text\n{table}", encoding="utf-8")
+    out = ("--to", "jsonl", "--out", tmp_path / "out.jsonl") if "--dry-run" not in options else ()
+    return command(path, "--snapshot", "--state", tmp_path / "state", *out, *options)
+
+
+def test_a_snapshot_tells_what_it_found(tmp_path: Path) -> None:
+    row = "1,A1,x,2020-01-02T03:04:05,x\n"
+    assert snapshot(tmp_path, row + row.replace("1,", "2,", 1)).exit_code == 0
+    result = snapshot(tmp_path, row + row.replace("1,", "3,", 1), "--dry-run", 5)
+    assert "tickets: 1 new, 0 changed, 1 unchanged, 0 came back, 1 vanished" in result.stdout
+    assert "vanished: 2" in result.stdout
+    result = snapshot(tmp_path, row + row.replace("1,", "3,", 1), "--json")
+    assert json.loads(result.stdout)["snapshot"]["vanished_keys"] == ["2"]
+    assert [json.loads(line)["ticket_id"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == ["3"]
+
+
+def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
+    result = snapshot(tmp_path, "", "--at", "yesterday")
+    assert result.exit_code == 2
+    assert "--at: not an RFC 3339 time: write it as" in result.stderr
+
+
+def test_a_watched_folder_is_worked_off_and_told_file_by_file(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = Sample(9)
+    monkeypatch.setattr(Job, "sink", lambda *_, **__: sample)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    data.rename(folder / "a.csv")
+    (folder / "b.csv").write_text("number\n1\n", encoding="utf-8")
+    options = ("--watch", folder, "--once", "--settle-seconds", 0, "--every-seconds", 0.1)
+    result = command(*options, "--json")
+    assert result.exit_code == 0, result.stderr
+    told = {one["file"]: one for one in map(json.loads, result.stdout.splitlines())}
+    assert (told["a.csv"]["ending"], told["a.csv"]["events"], told["a.csv"]["backfill"]) == ("imported", 2, True)
+    assert told["b.csv"]["ending"] == "failed"
+    (folder / "c.csv").write_text("number\n2\n", encoding="utf-8")
+    assert command(*options, "--strict").exit_code == 1
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".hotline-watch-import.sqlite",
+        ".hotline-watch-import.sqlite.lock",
+        "done",
+        "failed",
+    ]
+
+
+def test_a_watched_folder_of_snapshots_sends_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = Sample(9)
+    monkeypatch.setattr(Job, "sink", lambda *_, **__: sample)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    options = ("--watch", folder, "--once", "--settle-seconds", 0, "--snapshot", "--json")
+    for night, ids in enumerate(["1", "12", "12", "1"], 1):
+        path = folder / f"{night}.csv"
+        rows = "".join(f"{at},A1,x,2020-01-02T03:04:05,x\n" for at in ids)
+        path.write_text(f"id,user,title,time,text\n{rows}", encoding="utf-8")
+        os.utime(path, (1_700_000_000 + night, 1_700_000_000 + night))
+    told = [json.loads(line) for line in command(*options).stdout.splitlines()]
+    assert [one["ending"] for one in told] == ["imported", "imported", "already_done", "imported"]
+    assert [one.get("events") for one in told] == [1, 1, None, 0]
+    assert told[3]["snapshot"]["vanished_keys"] == ["2"]
+
+
+def test_a_watched_folder_without_a_broker_ends_with_the_reason(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    data.rename(folder / "a.csv")
+    where = ("--bootstrap-servers", "127.0.0.1:9", "--timeout-seconds", 0.2)
+    result = command("--watch", folder, "--once", "--settle-seconds", 0, *where)
+    assert result.exit_code == 2
+    assert "a.csv: postponed: no Kafka broker answers at 127.0.0.1:9" in result.stderr
+    assert (folder / "a.csv").exists()
 
 
 def test_a_broker_that_does_not_answer_is_named_with_the_remedy(data: Path) -> None:

@@ -21,12 +21,15 @@ def file_of(tmp_path: Path, content: bytes, name: str = "data.csv") -> Path:
 REFUSED = [
     ("empty", b"", "is empty"),
     ("empty inside gzip", gzip.compress(b""), "is empty"),
-    ("no header", b"\n5,A1\n", ":1: the first line is to name the columns"),
+    ("no header", b"\n5,A1\n", ":1: the first line is to name the columns.*skip_rows"),
     ("two columns of one name", b"id,user,id\n", ":1: two columns are named 'id'"),
     ("a column without name", b"id,,title\n", ":1: column 2 has no name"),
     ("UTF-16", (HEADER + ROW).encode("utf-16"), "UTF-16: save it as UTF-8"),
-    ("GB18030 in the header", "编号,标题\n".encode("gb18030"), ":1: byte 0xB1 is not utf-8.*--encoding gb18030"),
-    ("GB18030 in the rows", (HEADER + ROW).encode("gb18030"), ":2: byte 0xB5 is not utf-8"),
+    ("neither of the encodings", b"id,\xff\xff\xff\n", "neither UTF-8 nor GB18030"),
+    ("an old workbook", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "old .xls workbook, or one with a password"),
+    ("a web page called a table", b"\n<html><table><tr><td>id</td></tr></table>", "is a web page or XML"),
+    ("a row without end", HEADER.encode() + b'"a\n",' * 900_000, "a row of more than"),
+    ("a line without end", HEADER.encode() + b"x" * 4_300_000, "a row of more than"),
     ("gzip cut off", gzip.compress((HEADER + ROW * 9000).encode())[:-20], "gzip is cut off or damaged after line"),
     ("gzip cut off at its head", gzip.compress((HEADER + ROW).encode())[:12], "damaged after line 0"),
     ("gzip with a wrong byte", b"\x1f\x8b\x08\x00" + b"\xff" * 40, "damaged after line 0"),
@@ -58,17 +61,42 @@ def test_plain_and_gzip_with_and_without_byte_order_mark_are_read(tmp_path: Path
     assert [event["title"] for event in events] == ["路灯不亮"]
 
 
-def test_gb18030_is_read_where_it_is_said(tmp_path: Path) -> None:
-    mapping = load_mapping("citizen-messages").with_encoding("gb18030")
-    events, _, _ = run(file_of(tmp_path, (HEADER + ROW).encode("gb18030")), mapping)
+TOLD_WRONGLY = [
+    ("the header", "编号,标题\n".encode("gb18030"), "utf-8", ":1: byte 0xB1 is not utf-8.*--encoding gb18030"),
+    ("the rows", (HEADER + ROW).encode("gb18030"), "utf-8", ":2: byte 0xB5 is not utf-8"),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "words"), [case[1:] for case in TOLD_WRONGLY], ids=[case[0] for case in TOLD_WRONGLY]
+)
+def test_a_file_in_another_encoding_than_it_is_told_to_be_is_refused(
+    tmp_path: Path, content: bytes, encoding: str, words: str
+) -> None:
+    with pytest.raises(ImportFault, match=words):
+        run(file_of(tmp_path, content), load_mapping("citizen-messages").with_input(encoding=encoding))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("told", ["auto", "gb18030"])
+def test_gb18030_is_found_by_itself_and_read_where_it_is_said(tmp_path: Path, pack: type, told: str) -> None:
+    mapping = load_mapping("citizen-messages").with_input(encoding=told)
+    events, _, report = run(file_of(tmp_path, pack((HEADER + ROW).encode("gb18030"))), mapping)
     assert events[0]["title"] == "路灯不亮"
+    assert report.read_as == "csv gb18030"
+
+
+def test_the_encoding_is_found_behind_a_long_head_of_plain_ascii(tmp_path: Path) -> None:
+    plain = "".join(f"{number},A1,light,2020-01-02T03:04:05,{'dark ' * 40}\n" for number in range(6_000))
+    _, rejected, report = run(file_of(tmp_path, (HEADER + plain + "x" + ROW).encode("gb18030")), "citizen-messages")
+    assert (report.rows, rejected, report.read_as) == (6_001, [], "csv gb18030")
 
 
 def test_one_bad_byte_among_good_rows_costs_its_row_only(tmp_path: Path) -> None:
     bad = b"6,A1,\xff,2020-01-02T03:04:05,x\n"
     good = ROW.replace("5,", "7,", 1)
     events, rejected, _ = run(file_of(tmp_path, (HEADER + ROW).encode() + bad + good.encode()), "citizen-messages")
-    assert [tuple(one) for one in rejected] == [(3, "not_decodable", "column 'title': byte 0xFF is not utf-8")]
+    assert [tuple(one) for one in rejected] == [(3, "not_decodable", "column 'title': byte 0xFF is not utf-8", "")]
     assert [event["ticket_id"] for event in events] == ["5", "7"]
 
 
@@ -92,6 +120,28 @@ def test_a_cell_without_end_is_rejected(tmp_path: Path) -> None:
     events, rejected, _ = run(file_of(tmp_path, text.encode()), "citizen-messages")
     assert [(one.line, one.reason) for one in rejected] == [(2, "bad_quoting")]
     assert [event["ticket_id"] for event in events] == ["5"]
+
+
+def test_columns_without_a_name_at_the_end_are_taken_as_long_as_they_are_empty(tmp_path: Path) -> None:
+    text = HEADER.strip() + ",,\n" + ROW.strip() + ",, \n" + ROW.strip().replace("5,", "6,", 1) + ",,x\n"
+    events, rejected, _ = run(file_of(tmp_path, text.encode()), "citizen-messages")
+    assert [event["ticket_id"] for event in events] == ["5"]
+    assert [(one.line, one.reason) for one in rejected] == [(3, "ragged")]
+
+
+def test_a_title_above_the_header_is_passed_over_where_the_mapping_says_so(tmp_path: Path) -> None:
+    mapping = load_mapping("citizen-messages").with_input(skip_rows=2)
+    text = "某市留言,,,,\n\n" + HEADER + ROW + "6,A1,x,never,x\n"
+    events, rejected, _ = run(file_of(tmp_path, text.encode()), mapping)
+    assert [event["ticket_id"] for event in events] == ["5"]
+    assert rejected[0].line == 5
+
+
+def test_what_a_spreadsheet_would_take_for_a_formula_is_text(tmp_path: Path) -> None:
+    texts = ["=1+1", "+86 199-0000-0001", "-1", "@SUM(A1)", '=HYPERLINK(""http://x"")', "＝cmd"]
+    rows = "".join(f'{at},A1,"{text}",2020-01-02T03:04:05,x\n' for at, text in enumerate(texts))
+    events, _, _ = run(file_of(tmp_path, (HEADER + rows).encode()), "citizen-messages")
+    assert sorted(event["title"] for event in events) == sorted(text.replace('""', '"') for text in texts)
 
 
 def test_a_damaged_file_leaves_the_target_as_it_was(tmp_path: Path) -> None:

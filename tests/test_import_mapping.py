@@ -6,8 +6,11 @@ import pytest
 
 from models.strict_yaml import ConfigFileError, parse_yaml
 from streams.importing import included_mappings, load_mapping
+from streams.importing.faults import RowReason
+from streams.importing.header import HeaderMismatch, Missing
 from streams.importing.loading import check_mapping
 from streams.importing.templates import Template, TemplateError
+from tests.snapshot_support import Nights
 
 GOOD = """\
 mapping: tickets
@@ -29,8 +32,14 @@ events:
 """
 
 
-def test_the_two_included_mappings_pass_every_check() -> None:
-    assert included_mappings() == ["citizen-messages", "incident-event-log"]
+def test_the_included_mappings_pass_every_check() -> None:
+    assert included_mappings() == [
+        "citizen-messages",
+        "fixed-three-returns",
+        "incident-event-log",
+        "return-counter",
+        "two-part-visits",
+    ]
     for name in included_mappings():
         assert load_mapping(name).file.mapping == name
 
@@ -44,14 +53,36 @@ def test_a_mapping_is_read_from_a_file_and_knows_the_columns_it_reads(tmp_path: 
 
 
 def test_a_name_that_is_no_mapping_is_answered_with_those_that_are() -> None:
-    with pytest.raises(ConfigFileError, match=r"no such mapping.*citizen-messages, incident-event-log"):
+    with pytest.raises(ConfigFileError, match=r"no such mapping.*citizen-messages, fixed-three-returns"):
         load_mapping("no-such")
 
 
 def test_a_column_that_the_file_lacks_is_named_with_the_line_that_wants_it() -> None:
     mapping = check_mapping(parse_yaml(GOOD, "m.yaml"))
-    with pytest.raises(ConfigFileError, match=r"m\.yaml:16: the file has no column 'title'"):
+    with pytest.raises(
+        ConfigFileError, match=r"m\.yaml:16: the file has no column 'title'; columns that nothing reads"
+    ):
         mapping.check_header(["nr", "step", "at"])
+
+
+def test_every_column_that_the_file_lacks_is_named_with_what_may_be_meant() -> None:
+    mapping = check_mapping(parse_yaml(GOOD, "m.yaml"))
+    with pytest.raises(HeaderMismatch, match=r"has no column 'at', nor 'title' \(line 16\)") as caught:
+        mapping.check_header(["nr", "step", "titles"])
+    assert caught.value.missing == [Missing("at", None), Missing("title", "titles")]
+    assert caught.value.unread == ["titles"]
+
+
+def test_a_column_that_is_optional_may_be_missing() -> None:
+    text = GOOD.replace("  at:", "  title: {optional: true}\n  at:")
+    mapping = check_mapping(parse_yaml(text, "m.yaml"))
+    assert mapping.check_header(["nr", "step", "at", "x"]) == ["x"]
+
+
+def test_a_mapping_knows_what_the_next_snapshot_is_compared_with() -> None:
+    text = GOOD.replace("[{row: first}]", "[{any: [{new: title}, {increased: step}]}]")
+    text = text.replace('title: "{title}"', 'title: "{title}{previous.unit}"')
+    assert check_mapping(parse_yaml(text, "m.yaml")).remembered == {"title": False, "step": True, "unit": True}
 
 
 REFUSED = [
@@ -75,6 +106,16 @@ REFUSED = [
     ("a test without its column", ("{row: first}", "{row: first, equals: a}"), 12, "exactly one"),
     ("a constant that is not the import's to set", ("source: here", "ticket_id: here"), 8, "cannot be a constant"),
     ("a constant of the wrong type", ("source: here", "backfill: here"), 8, "wrong type"),
+    ("an event of the vanished among others", ("{row: first}", "{any: [{row: vanished}]}"), 12, "stands alone"),
+    ("unchanged without a key", (GOOD[GOOD.index("key:") : GOOD.index("ticket_id")], ""), 10, "need a `key`"),
+    ("a key that names a column twice", ("key: nr", "key: [nr, nr]"), 5, "twice"),
+    ("a key of the language", ("key: nr", "key: file.time"), 5, "the key is a column"),
+    (
+        "more header rows than a table has",
+        ("title: 工单", "title: 工单\ninput: {header_rows: 9}"),
+        3,
+        "less than or equal",
+    ),
     ("an encoding nobody reads", ("title: 工单", "title: 工单\ninput: {encoding: latin-9}"), 3, "encoding"),
 ]
 
@@ -110,9 +151,32 @@ def test_previous_of_a_builtin_has_no_meaning() -> None:
         Template("{previous.row.line}")
 
 
-def test_the_example_in_the_documentation_passes_every_check() -> None:
-    text = (Path(__file__).parent.parent / "docs" / "import.md").read_text(encoding="utf-8")
-    example = text.split("```yaml\n", 1)[1].split("```", 1)[0]
-    assert check_mapping(parse_yaml(example, "docs/import.md")).file.key == "工单编号"
-    for name in included_mappings():
-        assert name in text
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "import.md").read_text(encoding="utf-8")
+
+
+def test_every_mapping_in_the_documentation_passes_every_check_and_the_included_ones_are_described() -> None:
+    examples = [block.split("```", 1)[0] for block in DOCUMENT.split("```yaml\n")[1:]]
+    keys = [check_mapping(parse_yaml(example, "docs/import.md")).file.key for example in examples]
+    assert keys == ["工单号", "工单编号"]
+    assert [name for name in included_mappings() if f"**`{name}`**" not in DOCUMENT] == []
+    assert [reason for reason in RowReason if f"`{reason}`" not in DOCUMENT] == []
+
+
+def test_the_whole_example_in_the_documentation_gives_what_is_said_there(tmp_path: Path) -> None:
+    table, example = (DOCUMENT.split(f"```{kind}\n", 1)[1].split("```", 1)[0] for kind in ("csv", "yaml"))
+    nights = Nights(tmp_path, check_mapping(parse_yaml(example, "docs/import.md")))
+    path = tmp_path / "table.csv"
+    path.write_text(table, encoding="utf-8")
+    assert nights.take_file(path, at="2025-06-04T02:00:00+08:00").events.total() == 6
+    path.write_text(
+        table.replace(
+            "甲街道办事处,2025-06-01 09:00,2025-06-09 18:00,,,",
+            "乙局,2025-06-04 09:00,2025-06-12 18:00,甲街道办事处,2025-06-04 08:00,",
+        ),
+        encoding="utf-8",
+    )
+    nights.take_file(path, at="2025-06-05T02:00:00+08:00")
+    assert nights.since(6) == [
+        ("250601-1", "return_approved", "甲街道办事处"),
+        ("250601-1", "dispatched", "乙局"),
+    ]

@@ -144,7 +144,7 @@ def pack() -> Pack:
     return default_pack()
 
 
-PROCESS_RULES = ["P01", "P02", "P03", "P06", "P07", "P08", "P09", "P10", "P12"]
+PROCESS_RULES = [f"P{number:02}" for number in range(1, 13)]
 
 
 def test_the_default_pack_has_the_process_rules_and_the_text_rules(pack: Pack) -> None:
@@ -184,19 +184,27 @@ def test_a_calendar_that_is_not_complete_caps_only_what_depends_on_it(pack: Pack
         "due.overdue": True,
         "due.overdue_work_days": 9,
         "waiting.days": 99,
-        "due.announced_work_days": 4,
     }
-    levels = dict(zip((rule.id for rule in engine.rules), engine.levels(values_with(facts)), strict=True))
-    assert (levels["P06"], levels["P12"]) == (Level.YELLOW, Level.RED)
-    levels = dict(
-        zip(
-            (rule.id for rule in engine.rules),
-            engine.levels(values_with(facts | {"due.announced_work_days": 5})),
-            strict=True,
-        )
-    )
-    assert levels["P06"] is Level.RED
+    for announced, level in ((4, Level.YELLOW), (5, Level.RED)):
+        sure = values_with(facts | {"due.overdue_work_days": announced})
+        found = engine.levels(values_with(facts), sure)
+        levels = dict(zip((rule.id for rule in engine.rules), found, strict=True))
+        assert (levels["P06"], levels["P12"]) == (level, Level.RED)
+
+
+def test_what_adds_levels_up_is_capped_with_what_it_adds(pack: Pack) -> None:
+    engine = Engine(pack)
+    told: dict[str, int | bool | str] = {"c06.confidence": 90, "c06.specificity": 1}
+    overdue = values_with(told | {"due.near": True, "due.overdue": True})
+    found = dict(zip((rule.id for rule in engine.rules), engine.levels(overdue, values_with(told)), strict=True))
+    assert (found["P06"], found["C06"], found["X3"]) == (Level.YELLOW, Level.YELLOW, Level.YELLOW)
+    found = dict(zip((rule.id for rule in engine.rules), engine.levels(overdue), strict=True))
+    assert found["X3"] is Level.RED
 
 
 def test_the_numbers_that_time_may_reach(pack: Pack) -> None:
-    assert pack.thresholds == {"due.overdue_work_days": (5,), "waiting.days": (30, 60, 90)}
+    assert pack.thresholds == {
+        "acceptance.limits_passed": (1, 2),
+        "due.overdue_work_days": (5,),
+        "waiting.days": (30, 60, 90),
+    }

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from models.alert import Alert
 from rules.engine import Engine
-from rules.facts import INDEX, Values
+from rules.fact import Values
+from rules.facts import INDEX
 from rules.matter import MatterConfig
 from rules.messages import EventMessage, TickMessage, encode
 from rules.pack import default_pack

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from models.strict_yaml import ConfigFileError
+from rules.engine import Engine
+from rules.messages import ReviewMessage, decode
 from rules.pack import Pack, load_pack
 from streams.reloading import PackWatcher
+from streams.routes import Out
 from streams.settings import Settings
 from streams.worker import Worker
 from tests.builders import event_of
@@ -168,7 +171,15 @@ class Opened:
 
     def __init__(self, worker: Worker) -> None:
         self.engine = worker.engine
+        self.reviewing = False
         worker.ticket_partitions[0] = self  # type: ignore[assignment]
+
+    @property
+    def reckons_otherwise(self) -> bool:
+        return not self.reviewing
+
+    def use(self, engine: Engine) -> None:
+        self.engine = engine
 
 
 def _reloads(worker: Worker) -> tuple[float, float]:
@@ -225,3 +236,106 @@ async def test_a_change_while_the_worker_starts_is_not_missed(
     await worker._reload()
     await worker._reload()
     assert [rule.version for rule in worker.pack.rules] == [2]
+
+
+# --- the calendar and the limits
+
+LIMITS = """\
+version: "1"
+profiles:
+  - name: 试市
+    basis: 试办法
+    districts: []
+    handling:
+      - limit: {value: 5, unit: work_days}
+"""
+YEAR = """\
+version: "1"
+source: 试通知
+years:
+  - year: 2027
+    holidays: [2027-01-01/2027-01-03, 2027-05-01, 2027-10-01/2027-10-07]
+    work_days: [2027-01-09]
+"""
+
+
+@pytest.fixture
+def reckoned(settings: Settings, tmp_path: Path) -> Settings:
+    for name, text in (("calendar", YEAR), ("limits", LIMITS)):
+        _write(tmp_path / f"{name}.yaml", text, 1)
+    files = {"calendar_file": tmp_path / "calendar.yaml", "limits_file": tmp_path / "limits.yaml"}
+    return settings.model_copy(update=files)
+
+
+def _write(path: Path, text: str, second: int) -> None:
+    path.write_text(text, encoding="utf-8")
+    os.utime(path, ns=(second * 10**9, second * 10**9))
+
+
+async def test_a_worker_takes_the_calendar_and_the_limits_together(reckoned: Settings, tmp_path: Path) -> None:
+    worker = Worker(reckoned)
+    assert 2027 in worker.engine.reckoning.calendar.years
+    before, pack, opened = worker.engine.reckoning, worker.pack, Opened(worker)
+    _write(tmp_path / "limits.yaml", LIMITS.replace("value: 5", "value: 3"), 2)
+    await worker._reload_reckoning()
+    assert worker.engine.reckoning is before
+    await worker._reload_reckoning()
+    assert worker.engine.reckoning.version != before.version
+    assert opened.engine is worker.engine
+    assert worker.pack is pack
+    assert _reloads(worker) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("limits", LIMITS.replace("work_days", "fortnights"), 7),
+        ("limits", LIMITS.replace("name: 试市", "nmae: 试市"), 3),
+        ("calendar", YEAR.replace("2027-01-09", "2027-01-08"), 6),
+        ("calendar", YEAR.replace("2027-05-01", "2027-02-30"), 5),
+        ("calendar", None, 1),
+    ],
+)
+async def test_of_a_file_that_cannot_be_taken_nothing_is_taken(
+    reckoned: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, text: str | None, line: int
+) -> None:
+    worker = Worker(reckoned)
+    before = worker.engine
+    other = {"limits": ("calendar", YEAR), "calendar": ("limits", LIMITS)}[name]
+    _write(tmp_path / f"{other[0]}.yaml", other[1].replace('"1"', '"2"'), 2)  # it may be taken, but not alone
+    if text is None:
+        (tmp_path / f"{name}.yaml").unlink()
+    else:
+        _write(tmp_path / f"{name}.yaml", text, 2)
+    await worker._reload_reckoning()
+    await worker._reload_reckoning()
+    assert worker.engine is before
+    assert _reloads(worker) == (0, 1)
+    assert f"{name}.yaml:{line}:" in caplog.text
+
+
+async def test_rules_that_change_keep_the_reckoning(reckoned: Settings, folder: Folder) -> None:
+    worker = Worker(reckoned)
+    before = worker.engine.reckoning
+    folder.write(STRICTER)
+    await worker._reload()
+    await worker._reload()
+    assert [rule.version for rule in worker.pack.rules] == [2]
+    assert worker.engine.reckoning is before
+
+
+async def test_a_partition_is_asked_once_to_review_what_was_judged_otherwise(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Out] = []
+
+    async def send(outs: list[Out]) -> None:
+        sent.extend(outs)
+
+    monkeypatch.setattr(worker, "_send", send)
+    Opened(worker)
+    await worker._review()
+    await worker._review()
+    assert [(out.topic, out.partition, decode(out.value)) for out in sent] == [
+        (worker.topics.tickets, 0, ReviewMessage())
+    ]

@@ -69,5 +69,6 @@ def test_a_quarantine_record_is_valid_and_has_no_place_for_text() -> None:
     )
     validator("quarantine").validate(json.loads(record.model_dump_json()))
     assert set(QuarantineRecord.model_fields) == {
-        "reason", "detail", "field", "topic", "partition", "offset", "size_bytes", "sha256", "quarantined_at"
+        "reason", "detail", "field", "topic", "partition", "offset", "size_bytes", "sha256", "quarantined_at",
+        "source"
     }  # fmt: skip

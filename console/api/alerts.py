@@ -14,7 +14,7 @@ from alerting.why import why
 from console.api.cursor import CursorError, decode_cursor, encode_cursor
 from console.api.models import PulledAlert, PulledPage, PullQuery, WhyView
 from console.api.problems import Problem, ProblemCode, not_found
-from console.api.services import Admin, Caller, Parts, Services
+from console.api.services import Admin, Parts, Puller, Services
 from console.ledger_pages import Pulled
 from models.alert import Alert
 from models.api_client import ApiClient, Role
@@ -29,7 +29,7 @@ AlertId = Annotated[str, Path(min_length=1, max_length=128)]
 
 
 @router.get("")
-def pull_alerts(query: Annotated[PullQuery, Query()], client: Caller, parts: Parts) -> PulledPage:
+def pull_alerts(query: Annotated[PullQuery, Query()], client: Puller, parts: Parts) -> PulledPage:
     """Return what was queued for a subscriber since a cursor, delivered or not: beside the calls, or in place of them.
 
     Within a case the order is that of `delivery_sequence`. The same delivery may come again: know it by `delivery_id`.

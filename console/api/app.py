@@ -9,36 +9,24 @@ from fastapi.security import HTTPBearer
 from prometheus_client import generate_latest
 from starlette.responses import Response
 
-from console.api import alerts, replays, silences, subscribers
+from console.api import alerts, events, replays, silences, subscribers
 from console.api.models import Healthy
-from console.api.problems import MEDIA_TYPE, handle_problems
+from console.api.problems import MEDIA_TYPE, SCHEMA, handle_problems
 from console.api.services import Caller, Parts, Services
 from console.ledger_feed import FeedState
+from models.schemas import TICKET_EVENT, component_schemas
 
 TITLE = "hotline-watch"
 API_VERSION = "1"
 _SUMMARY = (
-    "Subscribers, alerts to pull since a cursor, replays, why, silences. Errors are problems (RFC 9457) with a `code`."
+    "Ticket events to send, subscribers, alerts to pull since a cursor, replays, why, silences. "
+    "Errors are problems (RFC 9457) with a `code`."
 )
 # It checks nothing: the gate does. It says in the document how to call.
 _bearer = HTTPBearer(auto_error=False, description="A token of the clients file.")
 _PROBLEM: dict[str, Any] = {
     "description": "A problem",
-    "content": {
-        MEDIA_TYPE: {
-            "schema": {
-                "type": "object",
-                "required": ["type", "title", "status", "code", "detail"],
-                "properties": {
-                    "type": {"type": "string"},
-                    "title": {"type": "string"},
-                    "status": {"type": "integer"},
-                    "code": {"type": "string"},
-                    "detail": {"type": "string"},
-                },
-            }
-        }
-    },
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 
 root = APIRouter()
@@ -100,7 +88,14 @@ def create_app(services: Services | None = None) -> FastAPI:
         document: dict[str, Any] = request.app.openapi()
         return document
 
+    describe = app.openapi
+    app.openapi = lambda: _with_schemas(describe())  # type: ignore[method-assign]
     return app
 
 
-_ROUTERS: Sequence[APIRouter] = (alerts.router, subscribers.router, replays.router, silences.router)
+def _with_schemas(document: dict[str, Any]) -> dict[str, Any]:
+    document["components"]["schemas"] |= {"Problem": SCHEMA, **component_schemas({"TicketEvent": TICKET_EVENT})}
+    return document
+
+
+_ROUTERS: Sequence[APIRouter] = (events.router, alerts.router, subscribers.router, replays.router, silences.router)

@@ -3,7 +3,6 @@
 Its order matters: nothing of a stranger's body is read, and nothing but JSON that every parser reads alike goes on.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -11,13 +10,11 @@ from http import HTTPStatus
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.api.auth import FailureLimiter
+from console.api.bodies import BodyRules
 from console.api.metrics import OTHER, ApiMetrics
 from console.api.problems import Problem, ProblemCode, unauthorized
 from models.api_client import TOKEN_BYTES_MAX, ApiClient, client_of
-from models.decode import Rejected, decode_object
 
-BODY_BYTES_MAX = 64 * 1024
-BODY_SECONDS_MAX = 15.0
 OPEN_PATHS = frozenset({"/healthz", "/metrics"})
 CLIENT_KEY = "hotline_watch.client"
 """Where in the scope the routes find who calls."""
@@ -41,6 +38,7 @@ class Gate:
         metrics: ApiMetrics,
     ) -> None:
         self._app, self._clients, self._limiter, self._metrics = app, clients, limiter, metrics
+        self._bodies = BodyRules()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -65,13 +63,16 @@ class Gate:
 
     async def _passed(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            role = None
             if scope["path"] not in OPEN_PATHS:
-                scope[CLIENT_KEY] = self._client(scope)
-            body = await _body(scope, receive)
-        except Problem as problem:
+                scope[CLIENT_KEY] = client = self._client(scope)
+                role = client.role
+            rule = self._bodies.of(scope)
+            with rule.admitted(role):
+                body = await rule.read(scope, receive)
+                await self._app(scope, _replayed(body, receive), send)
+        except Problem as problem:  # of ours: the app answers its own
             await problem.response()(scope, receive, send)
-            return
-        await self._app(scope, _replayed(body, receive), send)
 
     def _client(self, scope: Scope) -> ApiClient:
         address = scope["client"][0] if scope.get("client") else ""
@@ -95,47 +96,6 @@ def _token(scope: Scope) -> bytes | None:
         return None
     scheme, _, token = values[0].partition(b" ")
     return token.strip() if scheme.lower() == b"bearer" and len(token) <= TOKEN_BYTES_MAX else None
-
-
-async def _body(scope: Scope, receive: Receive) -> bytes:
-    """Return the body, checked. Raises Problem."""
-    headers = dict(scope["headers"])
-    declared = headers.get(b"content-length", b"0")
-    if not declared.isdigit() or len(declared) > 9 or int(declared) > BODY_BYTES_MAX:
-        raise _too_large()
-    body = b""
-    try:
-        async with asyncio.timeout(BODY_SECONDS_MAX):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    break
-                body += message.get("body", b"")
-                if len(body) > BODY_BYTES_MAX:
-                    raise _too_large()
-                if not message.get("more_body"):
-                    break
-    except TimeoutError:
-        detail = "The body took too long to come."
-        raise Problem(HTTPStatus.REQUEST_TIMEOUT, ProblemCode.TOO_SLOW, detail) from None
-    if body:
-        _check_json(body, headers.get(b"content-type", b""))
-    return body
-
-
-def _check_json(body: bytes, content_type: bytes) -> None:
-    if content_type.partition(b";")[0].strip().lower() != b"application/json":
-        detail = "Send a body as application/json."
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ProblemCode.MEDIA_TYPE, detail)
-    try:
-        decode_object(body)
-    except Rejected as rejected:
-        raise Problem(HTTPStatus.BAD_REQUEST, ProblemCode.NOT_JSON, f"The body: {rejected.detail}.") from None
-
-
-def _too_large() -> Problem:
-    detail = f"A body has at most {BODY_BYTES_MAX} bytes."
-    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ProblemCode.TOO_LARGE, detail)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from console.ledger import Source
+from models.quarantine import RejectionReason
 
 METHODS = frozenset({"GET", "POST", "DELETE"})
 OTHER = "other"
@@ -27,6 +28,12 @@ class ApiMetrics:
             "hw_api_missing_alerts", "Deliveries left out since their alert is not kept any longer", registry=registry
         )
         self.lag = Gauge("hw_api_ledger_lag_records", "Records the ledger has not read yet", registry=registry)
+        self.events = Counter("hw_api_events", "Ticket events that were posted, and that Kafka has", registry=registry)
+        self.refused_events = Counter(
+            "hw_api_refused_events", "Events that made a posted batch be refused", ["reason"], registry=registry
+        )
+        for reason in RejectionReason:
+            self.refused_events.labels(reason.value)
         self._unreadable = Gauge(
             "hw_api_ledger_unreadable_records", "Records the ledger could not read", ["topic"], registry=registry
         )

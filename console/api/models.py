@@ -225,6 +225,12 @@ class SilenceList(BaseModel):
     silences: list[SilenceView]
 
 
+class EventsTaken(BaseModel):
+    """Ticket events that Kafka has."""
+
+    count: int
+
+
 class Healthy(BaseModel):
     """How far the ledger is."""
 

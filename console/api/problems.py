@@ -1,7 +1,7 @@
 """Errors as `application/problem+json` (RFC 9457), with a code of a closed set. None shows what was sent in."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
@@ -10,6 +10,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+
+from models.api_client import Role
+from models.quarantine import RejectionReason
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -35,35 +38,81 @@ class ProblemCode(StrEnum):
     CONFLICT = "conflict"
     ENDPOINT_REFUSED = "endpoint_refused"
     TOO_MANY = "too_many"
+    EVENTS_REFUSED = "events_refused"
+    BUSY = "busy"
     INTERNAL = "internal"
 
 
 class Problem(Exception):
-    """An answer that is an error; `detail` says what to do and repeats nothing of the request."""
+    """An answer that is an error; `detail` says what to do and repeats nothing of the request. `errors`: its single faults."""
 
-    def __init__(self, status: int, code: ProblemCode, detail: str, *, retry_after_seconds: int | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: ProblemCode,
+        detail: str,
+        *,
+        retry_after_seconds: int | None = None,
+        errors: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
+        self.status, self.code, self.detail, self.errors = status, code, detail, errors
         self.headers = {} if retry_after_seconds is None else {"retry-after": str(retry_after_seconds)}
         if status == HTTPStatus.UNAUTHORIZED:
             self.headers["www-authenticate"] = "Bearer"
 
     def response(self) -> Response:
         """Return the answer."""
-        body = {
+        body: dict[str, Any] = {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "code": self.code.value,
             "detail": self.detail,
         }
+        if self.errors:
+            body["errors"] = self.errors
         return Response(json.dumps(body, ensure_ascii=False), self.status, self.headers, MEDIA_TYPE)
+
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "enum": [code.value for code in ProblemCode]},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "description": "of a refused batch of events: those at fault",
+            "items": {
+                "type": "object",
+                "required": ["index", "reason", "field", "detail"],
+                "properties": {
+                    "index": {"type": "integer", "minimum": 0},
+                    "reason": {"type": "string", "enum": [reason.value for reason in RejectionReason]},
+                    "field": {"type": ["string", "null"]},
+                    "detail": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+"""What a problem looks like, for the API's description."""
 
 
 def unauthorized() -> Problem:
     """Return the one answer to everybody who is not known."""
     detail = "Send a known token as `Authorization: Bearer TOKEN`."
     return Problem(HTTPStatus.UNAUTHORIZED, ProblemCode.UNAUTHORIZED, detail)
+
+
+def forbidden(roles: Collection[Role]) -> Problem:
+    """Return the answer to whose role does not allow it; `roles`: those that do."""
+    named = " and ".join(sorted(role.value for role in roles))
+    return Problem(HTTPStatus.FORBIDDEN, ProblemCode.FORBIDDEN, f"This is for clients of the role {named}.")
 
 
 def not_found(what: str = "There is nothing here.") -> Problem:

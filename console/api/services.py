@@ -11,13 +11,15 @@ from fastapi import Depends, Request
 from alerting.addresses import Resolver
 from alerting.registry import Registry
 from alerting.subscriber_book import SubscriberBook
+from console.api.bodies import SENDERS
 from console.api.gate import CLIENT_KEY
 from console.api.metrics import ApiMetrics
-from console.api.problems import Problem, ProblemCode, not_found, unauthorized
+from console.api.problems import Problem, ProblemCode, forbidden, not_found, unauthorized
 from console.api.watched import UnavailableError, Watched
 from console.ledger import Ledger
 from console.ledger_feed import FeedState
 from models.api_client import ApiClient, Role
+from models.event_batch import BatchEvent
 from models.redelivery import RedeliveryRequest
 from models.subscriber import Subscriber
 
@@ -39,6 +41,8 @@ class Services:
     silences_path: Path | None
     send: Callable[[Sequence[RedeliveryRequest]], None]
     """Returns when Kafka has them. Raises ClusterUnreachableError, TopicUnreadableError."""
+    send_events: Callable[[Sequence[BatchEvent]], None]
+    """Returns when Kafka has them. Raises EventsNotTakenError."""
     resolve: Resolver
     now: Callable[[], int]
     """The instant, in microseconds."""
@@ -88,12 +92,17 @@ def _caller(request: Request) -> ApiClient:
     return client
 
 
-def _admin(client: Annotated[ApiClient, Depends(_caller)]) -> ApiClient:
-    if client.role is not Role.ADMIN:
-        raise Problem(HTTPStatus.FORBIDDEN, ProblemCode.FORBIDDEN, "This is for clients of the role admin.")
-    return client
+def _of_role(*roles: Role) -> Callable[[ApiClient], ApiClient]:
+    def checked(client: Annotated[ApiClient, Depends(_caller)]) -> ApiClient:
+        if client.role not in roles:
+            raise forbidden(roles)
+        return client
+
+    return checked
 
 
 Parts = Annotated[Services, Depends(_services)]
 Caller = Annotated[ApiClient, Depends(_caller)]
-Admin = Annotated[ApiClient, Depends(_admin)]
+Admin = Annotated[ApiClient, Depends(_of_role(Role.ADMIN))]
+Puller = Annotated[ApiClient, Depends(_of_role(Role.ADMIN, Role.SUBSCRIBER))]
+Sender = Annotated[ApiClient, Depends(_of_role(*SENDERS))]

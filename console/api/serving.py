@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import uvicorn
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.types import ASGIApp
 
 from alerting.addresses import system_resolver
@@ -29,7 +29,9 @@ from console.ledger import LEDGER_FILE, Ledger, LedgerError
 from console.ledger_feed import FeedState, LedgerFeed
 from models.api_client import ApiClient
 from models.redelivery import RedeliveryRequest
+from streams.event_sender import EventSender
 from streams.redelivering import send_requests
+from streams.roles import Role
 from streams.settings import Settings
 from streams.topics_admin import require_topics
 
@@ -47,19 +49,23 @@ def run(settings: Settings) -> None:
     clients = Watched(settings.api_clients_file, load_clients, keeps=True)
     load_clients(settings.api_clients_file)  # its error is the start's error
     clients.get()
-    require_topics(settings.bootstrap_servers, settings.topics)
+    require_topics(settings.bootstrap_servers, settings.topics, role=Role.API)
     data_dir = settings.make_data_dir()
     with (
         _alone(data_dir),
         closing(Ledger(data_dir / LEDGER_FILE)) as ledger,
         socket.create_server((settings.api_host, settings.api_port)) as listener,
         _fed(ledger, settings) as feed_state,
+        closing(EventSender(settings.bootstrap_servers, settings.topics.ticket_events)) as events,
     ):
-        services = services_of(settings, ledger, feed_state)
+        services = services_of(settings, ledger, feed_state, events)
+        ProcessCollector(registry=services.metrics.registry)
         _serve(gated(services, clients.get), listener)
 
 
-def services_of(settings: Settings, ledger: Ledger, feed_state: Callable[[], FeedState]) -> Services:
+def services_of(
+    settings: Settings, ledger: Ledger, feed_state: Callable[[], FeedState], events: EventSender
+) -> Services:
     """Return what the routes work with, as the settings say."""
     subscribers_file = settings.subscribers_file
     assert subscribers_file is not None
@@ -78,6 +84,7 @@ def services_of(settings: Settings, ledger: Ledger, feed_state: Callable[[], Fee
         subscribers_path=subscribers_file,
         silences_path=settings.silences_file,
         send=send,
+        send_events=events.send,
         resolve=system_resolver(),
         now=lambda: time.time_ns() // 1000,
         partitions=settings.partitions,

@@ -5,13 +5,22 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
-from models.times import ImpossibleTimeError, parse_instant
+from models.times import EARLIEST, LATEST, parse_instant
 from streams.importing.faults import RowFault, RowReason
 from streams.importing.mapping import Column, Input, MappingFile
 from streams.importing.templates import Cell
 
 Reader = Callable[[str], Cell | None]
 
+# The widths that strptime takes.
+_NUMBERS = {
+    "%Y": r"([0-9]{4})",
+    "%m": r"(1[0-2]|0[1-9]|[1-9])",
+    "%d": r"(3[01]|[12][0-9]|0[1-9]|[1-9])",
+    "%H": r"(2[0-3]|[01][0-9]|[0-9])",
+    "%M": r"([0-5][0-9]|[0-9])",
+    "%S": r"([0-5][0-9]|[0-9])",
+}
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 
 
@@ -36,27 +45,76 @@ def time_reader(formats: list[str], zone: str) -> Callable[[str], str | None]:
 
     A time without offset is of `zone`.
     """
-    sign = -1 if zone[0] == "-" else 1
-    offset = timezone(sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[4:6])))
+    offset = _offset(zone)
+    parsers = [_fast_parser(layout, offset) or _slow_parser(layout, offset) for layout in formats]
 
-    @lru_cache(maxsize=4096)  # help desks stamp many rows in the same minute
+    @lru_cache(maxsize=16_384)  # help desks stamp many rows in the same minute
     def read(text: str) -> str | None:
-        for layout in formats:
-            try:
-                moment = datetime.fromisoformat(text) if layout == "iso" else datetime.strptime(text, layout)  # noqa: DTZ007
-            except ValueError:
-                continue
-            if moment.tzinfo is None:
-                moment = moment.replace(tzinfo=offset)
-            written = moment.isoformat()
-            try:
-                parse_instant(written)
-            except ImpossibleTimeError:
-                return None
-            return written
+        for parse in parsers:
+            moment = parse(text)
+            if moment is not None:
+                return moment.isoformat() if _in_reach(moment) else None
         return None
 
     return read
+
+
+def _offset(zone: str) -> timezone:
+    sign = -1 if zone[0] == "-" else 1
+    return timezone(sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[4:6])))
+
+
+def _in_reach(moment: datetime) -> bool:
+    return EARLIEST.year < moment.year < LATEST.year - 1 or EARLIEST <= moment < LATEST
+
+
+def _fast_parser(layout: str, zone: timezone) -> Callable[[str], datetime | None] | None:
+    """Return a parser of a strptime format of plain numbers, several times as fast as strptime; None for any other format."""
+    if layout == "iso":
+        return None
+    pattern, names, rest = "", [], layout
+    while rest:
+        if rest[0] == "%" and rest[:2] in _NUMBERS and rest[:2] not in names:
+            names.append(rest[:2])
+            pattern += _NUMBERS[rest[:2]]
+            rest = rest[2:]
+        elif rest[0] == "%":
+            return None
+        elif rest[0].isspace():
+            pattern += r"\s+"
+            rest = rest.lstrip()
+        else:
+            pattern += re.escape(rest[0])
+            rest = rest[1:]
+    if not {"%Y", "%m", "%d"} <= set(names):
+        return None
+    match = re.compile(pattern, re.IGNORECASE).fullmatch
+    order = [names.index(name) for name in _NUMBERS if name in names]
+    if [name for name in _NUMBERS if name in names] != list(_NUMBERS)[: len(names)]:
+        return None  # seconds without minutes
+
+    def parse(text: str) -> datetime | None:
+        found = match(text)
+        if found is None:
+            return None
+        numbers = found.groups()
+        try:
+            return datetime(*[int(numbers[place]) for place in order], tzinfo=zone)  # type: ignore[misc, arg-type]
+        except ValueError:
+            return None
+
+    return parse
+
+
+def _slow_parser(layout: str, zone: timezone) -> Callable[[str], datetime | None]:
+    def parse(text: str) -> datetime | None:
+        try:
+            moment = datetime.fromisoformat(text) if layout == "iso" else datetime.strptime(text, layout)  # noqa: DTZ007
+        except ValueError:
+            return None
+        return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+
+    return parse
 
 
 def _reader(name: str, column: Column | None, defaults: Input) -> Reader:
@@ -64,17 +122,20 @@ def _reader(name: str, column: Column | None, defaults: Input) -> Reader:
     empty = frozenset(defaults.empty if column.empty is None else column.empty)
     convert = _converter(name, column, defaults)
     values, otherwise = column.values, column.otherwise
+    if values is None:
+        if column.kind == "text":
+            return lambda text: None if text in empty else text
+        return lambda text: None if text in empty else convert(text)
 
     def read(text: str) -> Cell | None:
         if text in empty:
             return None
-        if values is not None:
-            if text in values:
-                return values[text]
-            if otherwise == "drop":
-                return None
-            if otherwise == "reject":
-                raise RowFault(RowReason.UNKNOWN_VALUE, f"column {name!r}: a value that the mapping does not list")
+        if text in values:
+            return values[text]
+        if otherwise == "drop":
+            return None
+        if otherwise == "reject":
+            raise RowFault(RowReason.UNKNOWN_VALUE, f"column {name!r}: a value that the mapping does not list")
         return convert(text)
 
     return read

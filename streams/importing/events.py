@@ -1,21 +1,38 @@
 """The rows of one key → validated ticket events. A row's events are all given, or the row is rejected and none is."""
 
 from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Cells
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from models.decode import MAX_EVENT_BYTES, Rejected, validate_event
 from models.times import parse_instant
-from streams.importing.columns import Reader, emptiness, integer, readers
+from streams.importing.compiling import CompiledEvent, Compiler, Row
 from streams.importing.faults import RowFault, RowReason
-from streams.importing.mapping import Condition, EventTemplate, Mapping
+from streams.importing.mapping import Mapping
 from streams.importing.spool import SpooledRow
-from streams.importing.templates import AGAIN, LINE, Cell, Template
+from streams.importing.templates import Cell
 
 SEQ_STEP = 100
 """Events that one place in a key's order may give; `seq` = place x this + number."""
+
+
+_NOT_CONTENT = frozenset({"event_id", "backfill", "test", "seq"})
+# Events of one instant are folded in the order of their ids: these digits put them in the order of a ticket's life.
+_PHASES = {
+    "registered": 0,
+    "dispatched": 1,
+    "designated": 1,
+    "resolved": 6,
+    "visited": 7,
+    "redo_ordered": 8,
+    "archived": 9,
+}
+_PHASES |= {"return_requested": 3, "return_approved": 4, "return_denied": 4}
+_PHASE_OTHERWISE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,54 +46,55 @@ class Produced:
     body: bytes
 
 
-class _Row:
-    """A row as templates and conditions see it. `again` counts the key's earlier rows at the same place."""
-
-    __slots__ = ("_read", "again", "cells", "first", "last", "line", "previous")
-
-    def __init__(self, line: int, cells: dict[str, str], previous: "_Row | None", again: int, last: bool) -> None:
-        self.line, self.cells, self.previous, self.again, self.last = line, cells, previous, again, last
-        self.first = previous is None
-        self._read: dict[str, Cell | None] = {}
-
-    def value(self, name: str, reader: Reader) -> Cell | None:
-        if name not in self._read:
-            self._read[name] = reader(self.cells[name])
-        return self._read[name]
-
-
-_Test = Callable[[_Row], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    template: EventTemplate
-    event_id: Template
-    occurred_at: Template
-    when: list[_Test]
-    fields: list[tuple[list[str], Any]]  # the target's path; a Template, a list of them, or a constant
-
-
 class EventMaker:
-    """Applies a mapping to the rows of a key. `columns`: what the rows' cells are, in order."""
+    """Applies a mapping to the rows of a key. `columns`: what the rows' cells are, in order.
 
-    def __init__(self, mapping: Mapping, columns: list[str], extra: dict[str, Cell]) -> None:
+    `extra` is set on every event; `file_time` is what `{file.time}` stands for; `seal` makes of a cell what is remembered
+    of it where only its equality counts.
+    """
+
+    def __init__(
+        self,
+        mapping: Mapping,
+        columns: list[str],
+        extra: dict[str, Cell],
+        *,
+        file_time: str | None = None,
+        seal: Callable[[str], str] = str,
+    ) -> None:
         file = mapping.file
         self._columns = columns
         self._numbered = file.seq
         self._by_number = file.order_by is not None and file.order_by.kind == "number"
         self._constants = {**file.constants, **extra}
-        self._ticket_id = Template(file.ticket_id)
-        self._readers = readers(file, columns)
-        self._empty = {name: emptiness(file, name) for name in columns}
-        self._events = [self._compile(template) for template in file.events]
+        self._nothing_remembered = dict.fromkeys(mapping.remembered, "")
+        compiler = Compiler(mapping, columns, file_time, seal)
+        self._events = [compiler.compile(template) for template in file.events if not template.of_vanished]
+        self._of_vanished = [compiler.compile(template) for template in file.events if template.of_vanished]
+
+    def of_difference(self, line: int, cells: list[str], known: Cells[str, str] | None) -> list[Produced] | RowFault:
+        """Return the events of a row beside what is remembered of it, or why it is rejected; None: it was never seen."""
+        previous = None if known is None else Row(0, known, None)
+        return self._produced(self._events, Row(line, dict(zip(self._columns, cells, strict=True)), previous))
+
+    def of_vanished(self, known: Cells[str, str]) -> list[Produced] | RowFault:
+        """Return the events of a row that is missing, made of what is remembered of it."""
+        row = Row(0, {**self._nothing_remembered, **known}, None)
+        row.previous = row
+        return self._produced(self._of_vanished, row)
+
+    def _produced(self, events: list[CompiledEvent], row: Row) -> list[Produced] | RowFault:
+        try:
+            return [_validated(body) for body in self._bodies(events, row)]
+        except RowFault as fault:
+            return fault
 
     def of_key(self, rows: list[SpooledRow]) -> Iterator[tuple[int, list[Produced] | RowFault | None]]:
         """Yield for each row (line, its events or why it is rejected); None for a row that repeats the one before.
 
         What is compared with "the previous row" is the last row that was not rejected, so a change is not lost with it.
         """
-        previous: _Row | None = None
+        previous: Row | None = None
         place: int | str | None = None
         seen: list[str] | None = None
         again = used = 0
@@ -86,9 +104,9 @@ class EventMaker:
                 continue
             again, used = (again + 1, used) if order == place else (0, 0)
             place, seen = order, cells
-            row = _Row(line, dict(zip(self._columns, cells, strict=True)), previous, again, position == len(rows) - 1)
+            row = Row(line, dict(zip(self._columns, cells, strict=True)), previous, again, position == len(rows) - 1)
             try:
-                bodies = self._bodies(row)
+                bodies = self._bodies(self._events, row)
                 if self._numbered:
                     at = order if self._by_number and isinstance(order, int) else position
                     _number(bodies, at, used)
@@ -101,97 +119,40 @@ class EventMaker:
             row.previous = None  # a chain of all earlier rows is not needed
             yield line, produced
 
-    def _compile(self, template: EventTemplate) -> _Compiled:
-        fields: list[tuple[list[str], Any]] = []
-        for target, value in template.fields.items():
-            compiled: Any = value
-            if isinstance(value, str):
-                compiled = Template(value)
-            elif isinstance(value, list):
-                compiled = [Template(text) for text in value]
-            fields.append((target.split("."), compiled))
-        when = [self._test(condition) for condition in template.when]
-        return _Compiled(template, Template(template.event_id), Template(template.occurred_at), when, fields)
-
-    def _bodies(self, row: _Row) -> list[dict[str, Any]]:
-        def lookup(name: str, previous: bool) -> Cell | None:
-            if name == LINE:
-                return row.line
-            if name == AGAIN:
-                return f".{row.again + 1}" if row.again else ""
-            of = row.previous if previous else row
-            return None if of is None else of.value(name, self._readers[name])
-
+    def _bodies(self, events: list[CompiledEvent], row: Row) -> list[dict[str, Any]]:
         bodies = []
-        for one in self._events:
+        for one in events:
             if not all(test(row) for test in one.when):
                 continue
             head = {
-                "event_id": _text(one.event_id.render(lookup)),
-                "ticket_id": _text(self._ticket_id.render(lookup)),
-                "type": one.template.type,
-                "occurred_at": one.occurred_at.render(lookup),
+                "event_id": None if one.event_id is None else one.event_id(row),
+                "ticket_id": one.ticket_id(row),
+                "type": one.type,
+                "occurred_at": one.occurred_at(row),
             }
             body: dict[str, Any] = {name: value for name, value in head.items() if value is not None} | self._constants
-            for path, value in one.fields:
-                _set(body, path, _render(value, lookup))
+            for path, get in one.fields:
+                value = get(row)
+                if value is not None:
+                    _set(body, path, value)
+            if one.event_id is None:
+                body = {"event_id": content_id(one.name, body), **body}
             bodies.append(body)
         return bodies
 
-    def _test(self, condition: Condition) -> _Test:
-        if condition.row is not None:
-            return _ROW_TESTS[condition.row]
-        if condition.any is not None:
-            inner = [self._test(one) for one in condition.any]
-            return lambda row: any(test(row) for test in inner)
-        name = next(condition.columns())
-        empty = self._empty[name]
-        if condition.empty is not None:
-            return lambda row: row.cells[name] in empty
-        if condition.not_empty is not None:
-            return lambda row: row.cells[name] not in empty
-        if condition.changed is not None:
-            return lambda row: row.previous is not None and row.previous.cells[name] != row.cells[name]
-        if condition.increased is not None:
-            return lambda row: _increased(row, name)
-        if condition.not_among is not None:
-            refused = frozenset(condition.not_among)
-            return lambda row: row.cells[name] not in refused
-        wanted = frozenset(condition.among if condition.among is not None else [condition.equals])
-        return lambda row: row.cells[name] in wanted
 
+def content_id(name: str, body: dict[str, Any]) -> str:
+    """Return the id of an event of which all that counts is its content: source, ticket, the mapping's name for it, time, fields.
 
-_ROW_TESTS: dict[str, _Test] = {
-    "first": lambda row: row.first,
-    "not_first": lambda row: not row.first,
-    "last": lambda row: row.last,
-    "not_last": lambda row: not row.last,
-}
-
-
-def _increased(row: _Row, name: str) -> bool:
-    if row.previous is None:
-        return False
-    before, now = integer(row.previous.cells[name]), integer(row.cells[name])
-    return before is not None and now is not None and now > before
-
-
-def _text(value: Cell | None) -> str | None:
-    return None if value is None else str(value)
-
-
-def _render(value: Any, lookup: Callable[[str, bool], Cell | None]) -> Any:
-    if isinstance(value, Template):
-        return value.render(lookup)
-    if isinstance(value, list):
-        found = [_text(template.render(lookup)) for template in value]
-        return [text for text in found if text is not None] or None
-    return value
+    Whether it is history, a test, or numbered makes no other event of it.
+    """
+    content = {key: value for key, value in body.items() if key not in _NOT_CONTENT}
+    digest = blake2b(orjson.dumps([name, content], option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+    phase = _PHASES.get(body["type"], _PHASE_OTHERWISE)
+    return f"{body.get('ticket_id', '')[:60]}-{phase}-{name[:30]}-{digest}"
 
 
 def _set(body: dict[str, Any], path: list[str], value: Any) -> None:
-    if value is None:
-        return
     for name in path[:-1]:
         body = body.setdefault(name, {})
     body[path[-1]] = value

@@ -7,8 +7,9 @@ from typing import Any
 from kafka.errors import KafkaError
 
 from streams.admin import ClusterUnreachableError, connect
-from streams.importing.faults import ImportFault
+from streams.importing.faults import SinkFault
 from streams.kafka_client import KafkaProducer, give_up
+from streams.roles import Grant, Operation, Resource
 
 CONNECT_SECONDS = 10.0
 _DELIVERY_MS = 120_000
@@ -24,17 +25,18 @@ class KafkaTopic:
         self.sent = self.acknowledged = 0
         self._failures: list[str] = []
         try:
-            with connect(bootstrap_servers, timeout_seconds=timeout_seconds) as admin:
+            needs = (Grant(Resource.TOPIC, topic, Operation.WRITE),)
+            with connect(bootstrap_servers, timeout_seconds=timeout_seconds, needs=needs) as admin:
                 there = topic in admin.list_topics()
         except ClusterUnreachableError as error:
-            raise ImportFault(str(error)) from None
+            raise SinkFault(str(error)) from None
         except (KafkaError, OSError) as error:
             raise self._broken(error) from None
         if not there:
-            raise ImportFault(f"topic {topic} does not exist: create it with `hotline-watch topics create`")
+            raise SinkFault(f"topic {topic} does not exist: create it with `hotline-watch topics create`")
         with self._failing():
             self._producer = KafkaProducer(
-                bootstrap_servers=bootstrap_servers.split(","),
+                bootstrap_servers=bootstrap_servers,
                 acks="all",
                 enable_idempotence=True,
                 compression_type="gzip",
@@ -78,9 +80,9 @@ class KafkaTopic:
     def _on_failure(self, error: BaseException) -> None:
         self._failures.append(type(error).__name__)
 
-    def _undelivered(self) -> ImportFault:
+    def _undelivered(self) -> SinkFault:
         cause = self._failures[0] if self._failures else "no answer"
-        return ImportFault(
+        return SinkFault(
             f"{self.sent - self.acknowledged} of {self.sent} events not acknowledged by {self._servers} ({cause}): "
             "run the import again, events that are there already have no second effect"
         )
@@ -92,6 +94,6 @@ class KafkaTopic:
         except (KafkaError, OSError) as error:
             raise self._broken(error) from None
 
-    def _broken(self, error: BaseException) -> ImportFault:
+    def _broken(self, error: BaseException) -> SinkFault:
         cause = type(error).__name__
-        return ImportFault(f"Kafka at {self._servers}: {cause}: check the brokers and run the import again")
+        return SinkFault(f"Kafka at {self._servers}: {cause}: check the brokers and run the import again")

@@ -28,13 +28,25 @@ def included_mappings() -> list[str]:
 def load_mapping(name_or_path: str) -> Mapping:
     """Return a mapping by the name of an included one, or by its path. Raises ConfigFileError."""
     if name_or_path in included_mappings():
-        text = (resources.files("streams.importing") / "mappings" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
-        return check_mapping(parse_yaml(text, f"{name_or_path}.yaml"))
+        return check_mapping(parse_yaml(text_of(name_or_path), f"{name_or_path}.yaml"))
+    return check_mapping(read_yaml(_path_of(name_or_path)))
+
+
+def text_of(name_or_path: str) -> str:
+    """Return a mapping as it is written. Raises ConfigFileError where there is none that can be read."""
+    if name_or_path in included_mappings():
+        return (resources.files("streams.importing") / "mappings" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
+    path = _path_of(name_or_path)
+    read_yaml(path)
+    return path.read_text(encoding="utf-8")
+
+
+def _path_of(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if not path.exists() and path.suffix not in {".yaml", ".yml"}:
         names = ", ".join(included_mappings())
         raise ConfigFileError(name_or_path, 1, f"no such mapping: give a file, or one of the included: {names}")
-    return check_mapping(read_yaml(path))
+    return path
 
 
 def check_mapping(document: Document) -> Mapping:
@@ -46,20 +58,24 @@ def check_mapping(document: Document) -> Mapping:
             template = Template(text)
         except TemplateError as error:
             raise document.error(place, str(error)) from None
-        if template.uses_previous and file.key is None:
+        if template.previous and file.key is None:
             raise document.error(place, "{previous.…} needs a `key`: without one no row has a previous row")
         for column in template.columns:
             columns.setdefault(column, place)
     for name, place in _plain_columns(file):
         columns.setdefault(name, place)
+    if is_builtin(next(iter(file.keys), "")):
+        raise document.error(("key",), "the key is a column, not a name of the mapping language")
     _check_shape(file, document)
     for name in file.columns:
         if name not in columns:
             raise document.error(("columns", name), f"no template or condition reads the column {name!r}")
-    return Mapping(file, document, columns)
+    return Mapping(file, document, columns, _remembered(file))
 
 
 def _check_shape(file: MappingFile, document: Document) -> None:
+    if len(set(file.keys)) != len(file.keys):
+        raise document.error(("key",), "the key names a column twice")
     if file.order_by is not None and file.key is None:
         raise document.error(("order_by",), "`order_by` needs a `key`: it orders the rows of one key")
     for name, value in file.constants.items():
@@ -82,11 +98,37 @@ def _check_shape(file: MappingFile, document: Document) -> None:
             raise document.error(("events", index, "occurred_at"), f"say `as: time` for {time!r} under `columns`")
         _check_fields(file, document, index, event)
         if file.key is None and any(_needs_key(condition) for condition in event.when):
-            raise document.error(("events", index, "when"), "`row`, `changed` and `increased` need a `key`")
+            raise document.error(
+                ("events", index, "when"), "`row`, `changed`, `unchanged` and `increased` need a `key`"
+            )
+        if any(inner.row == "vanished" for condition in event.when for inner in condition.any or ()):
+            raise document.error(
+                ("events", index, "when"), "`row: vanished` stands alone or beside others, not in `any`"
+            )
+
+
+def _remembered(file: MappingFile) -> dict[str, bool]:
+    """Return the columns of a row that the next snapshot is compared with; whether as they stand, not only their equality."""
+    found: dict[str, bool] = {}
+    for event in file.events:
+        texts = [event.event_id or "", event.occurred_at]
+        texts += [one for value in event.fields.values() for one in (value if isinstance(value, list) else [value])
+                  if isinstance(one, str)]  # fmt: skip
+        templates = [Template(text) for text in texts]
+        for condition in event.when:
+            for name, as_it_stands in condition.compared():
+                found[name] = found.get(name, False) or as_it_stands
+        for template in templates:
+            found |= dict.fromkeys(template.previous, True)
+        if event.of_vanished:  # nothing is left of its row but what is remembered
+            read = [name for template in [*templates, Template(file.ticket_id)] for name in template.columns]
+            read += [name for condition in event.when for name in condition.columns()]
+            found |= dict.fromkeys(read, True)
+    return found
 
 
 def _needs_key(condition: Condition) -> bool:
-    own = condition.row or condition.changed or condition.increased
+    own = condition.row or condition.changed or condition.increased or condition.unchanged
     return own is not None or any(_needs_key(inner) for inner in condition.any or ())
 
 
@@ -97,7 +139,7 @@ def _check_fields(file: MappingFile, document: Document, index: int, event: Even
         if adapter is None:
             raise document.error(place, f"a {event.type!r} event has no field {target!r} to set here")
         template = Template(value) if isinstance(value, str) else None
-        if isinstance(value, list) or (template is not None and template.has_tokens and template.single_column is None):
+        if isinstance(value, list) or (template is not None and template.tokens and template.single_column is None):
             continue  # composed of several texts: what comes out is seen when rows are converted
         if template is None or template.single_column is None:
             _check_value(document, place, adapter, target, value)
@@ -140,7 +182,8 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def _templates(file: MappingFile) -> Iterator[tuple[Place, str]]:
     yield ("ticket_id",), file.ticket_id
     for index, event in enumerate(file.events):
-        yield ("events", index, "event_id"), event.event_id
+        if event.event_id is not None:
+            yield ("events", index, "event_id"), event.event_id
         yield ("events", index, "occurred_at"), event.occurred_at
         for target, value in event.fields.items():
             for text in value if isinstance(value, list) else [value]:
@@ -149,8 +192,8 @@ def _templates(file: MappingFile) -> Iterator[tuple[Place, str]]:
 
 
 def _plain_columns(file: MappingFile) -> Iterator[tuple[str, Place]]:
-    if file.key is not None:
-        yield file.key, ("key",)
+    for name in file.keys:
+        yield name, ("key",)
     if file.order_by is not None:
         yield file.order_by.column, ("order_by", "column")
     for index, event in enumerate(file.events):

@@ -11,17 +11,17 @@ import tempfile
 from pathlib import Path
 from typing import IO, Protocol, cast
 
-from streams.importing.faults import ImportFault
+from streams.importing.faults import SinkFault
 
 
 class Sink(Protocol):
     """Takes events one by one."""
 
     def send(self, ticket_id: str, body: bytes) -> None:
-        """Take one event. Raises ImportFault."""
+        """Take one event. Raises SinkFault."""
 
     def close(self) -> None:
-        """Return when all events are safe. Raises ImportFault."""
+        """Return when all events are safe. Raises SinkFault."""
 
     def abort(self) -> None:
         """Give up: called instead of `close` when the import cannot go on."""
@@ -58,7 +58,7 @@ class JsonLines:
         try:
             handle, name = tempfile.mkstemp(dir=self._target.parent, prefix=f".{self._target.name}.")
         except OSError as error:
-            raise ImportFault(f"{self._target} cannot be written: {error.strerror}") from None
+            raise SinkFault(f"{self._target} cannot be written: {error.strerror}") from None
         self._partial = Path(name)
         raw = os.fdopen(handle, "wb")
         packed = self._target.suffix == ".gz"
@@ -70,7 +70,7 @@ class JsonLines:
         try:
             self._file.write(body + b"\n")
         except OSError as error:
-            raise ImportFault(f"{self._target} cannot be written: {error.strerror}") from None
+            raise SinkFault(f"{self._target} cannot be written: {error.strerror}") from None
 
     def close(self) -> None:
         """Put the file in its place."""
@@ -83,7 +83,7 @@ class JsonLines:
             self._partial.chmod(0o640)  # events hold what identifies citizens
             self._partial.replace(self._target)
         except OSError as error:
-            raise ImportFault(f"{self._target} cannot be written: {error.strerror}") from None
+            raise SinkFault(f"{self._target} cannot be written: {error.strerror}") from None
 
     def abort(self) -> None:
         """Remove what was written; a file that was there before stays."""

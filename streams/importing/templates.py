@@ -1,4 +1,4 @@
-"""`{column}` and `{previous.column}` texts.
+"""`{column}`, `{previous.column}` and `{file.time}` texts.
 
 A template that names an empty cell gives nothing, so that its field is left out; one that is a single `{column}` keeps
 the cell's type.
@@ -11,6 +11,7 @@ _TOKEN = re.compile(r"\{([^{}]+)\}")
 _PREVIOUS = "previous."
 LINE = "row.line"
 AGAIN = "row.again"
+FILE_TIME = "file.time"
 
 Cell = str | bool | int | float
 Lookup = Callable[[str, bool], Cell | None]
@@ -22,38 +23,40 @@ class TemplateError(ValueError):
 
 
 def is_builtin(name: str) -> bool:
-    """Tell whether the name belongs to the language: `row.line`, `row.again`, `previous.…`."""
-    return name in (LINE, AGAIN) or name.startswith(_PREVIOUS)
+    """Tell whether the name belongs to the language: `row.line`, `row.again`, `file.time`, `previous.…`."""
+    return name in (LINE, AGAIN, FILE_TIME) or name.startswith(_PREVIOUS)
 
 
 class Template:
-    """A parsed template: its `columns`, and whether it `uses_previous` rows."""
+    """A parsed template: `literals` around its `tokens` (name, of the previous row?), whether it `is_single`, one token and nothing
+    else; the `columns` it reads, those of the `previous` row, and whether it names the row's place.
+    """
 
     def __init__(self, text: str) -> None:
         rest = _TOKEN.sub("", text)
         if "{" in rest or "}" in rest:
             raise TemplateError("a brace without its partner: columns are written {column}")
         pieces = _TOKEN.split(text)
-        self._literals = pieces[::2]
-        self._tokens = [_token(name) for name in pieces[1::2]]
-        self._single = len(self._tokens) == 1 and not any(self._literals)
-        self.has_tokens = bool(self._tokens)
-        self.columns = [name for name, _ in self._tokens if not is_builtin(name)]
-        self.single_column = self.columns[0] if self._single and self.columns else None
-        self.uses_previous = any(previous for _, previous in self._tokens)
+        self.literals = pieces[::2]
+        self.tokens = [_token(name) for name in pieces[1::2]]
+        self.is_single = len(self.tokens) == 1 and not any(self.literals)
+        self.columns = [name for name, _ in self.tokens if not is_builtin(name)]
+        self.single_column = self.columns[0] if self.is_single and self.columns else None
+        self.previous = [name for name, previous in self.tokens if previous]
+        self.names_place = any(name in (LINE, AGAIN) for name, _ in self.tokens)
 
     def render(self, lookup: Lookup) -> Cell | None:
         """Return the text with every token replaced, or None where one of them has nothing to say."""
         found = []
-        for name, previous in self._tokens:
+        for name, previous in self.tokens:
             value = lookup(name, previous)
             if value is None:
                 return None
             found.append(value)
-        if self._single:
+        if self.is_single:
             return found[0]
-        pieces = [self._literals[0]]
-        for value, literal in zip(found, self._literals[1:], strict=True):
+        pieces = [self.literals[0]]
+        for value, literal in zip(found, self.literals[1:], strict=True):
             pieces += (str(value), literal)
         return "".join(pieces)
 

@@ -1,0 +1,63 @@
+"""`hotline-watch backup`: everything of one machine in one file."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.configured import ConfigOption, refusals, settings_of
+from cli.output import err, fail, out
+
+app = typer.Typer()
+
+
+@app.command()
+def backup(
+    data: Annotated[Path, typer.Option("--data", help="the data directory of `up`")],
+    to: Annotated[Path, typer.Option("--to", help="the new file; best on another disk")],
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write state, deliveries, configuration and secrets of one machine into one file, for its owner alone.
+
+    A running `up` holds still meanwhile (all its processes stop and are started again): nothing is lost, tickets wait in
+    the sending system or are refused by the broker for that time. Without --config, the settings file is the one that the
+    running `up` was started with. The file holds citizens' identities and every secret: keep it as the data itself.
+
+    Exit status: 0 made, 2 it cannot be made.
+    """
+    from models.strict_yaml import ConfigFileError
+    from streams.archive import ArchiveError
+    from streams.backup import make_backup
+    from streams.backup_config import MissingFileError, config_files
+    from streams.hold import is_up, said_running
+
+    if config is None and is_up(data) and (running := said_running(data)) is not None:
+        config = running.config
+    settings = settings_of(config)
+    started = time.monotonic()
+    try:
+        files = config_files(settings, config, data)
+        with refusals():
+            made = make_backup(data, files, to, time.time_ns() // 1000)
+    except (ArchiveError, MissingFileError, ConfigFileError) as error:
+        fail(str(error))
+    seconds = time.monotonic() - started
+    if files.from_environment:
+        err.print(f"not in it, for they come from the environment: {', '.join(files.from_environment)}")
+    if config is None:
+        err.print("no settings file is in it: --config names one")
+    if as_json:
+        answer = {
+            "file": str(to.absolute()),
+            "bytes": made.file_bytes,
+            "files": made.written.files,
+            "seconds": round(seconds, 1),
+            "config": None if config is None else str(config),
+            "from_environment": list(files.from_environment),
+        }
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    out.print(f"{to}: {made.written.files} files, {made.file_bytes / 1e6:.1f} MB, in {seconds:.1f} s")

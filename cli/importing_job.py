@@ -1,0 +1,229 @@
+"""One import as the command line asks for it: checked, run, shown."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NoReturn
+
+import typer
+
+from cli.importing_options import Target
+from cli.importing_show import show
+from models.strict_yaml import ConfigFileError
+from models.times import ImpossibleTimeError, format_instant, parse_instant
+from streams.importing import (
+    ImportFault,
+    ImportState,
+    JsonLines,
+    Mapping,
+    Rejection,
+    Report,
+    Sample,
+    Sink,
+    SnapshotOptions,
+    load_mapping,
+    run_import,
+    run_snapshot,
+)
+from streams.importing.header import HeaderMismatch
+
+
+@dataclass(frozen=True)
+class Way:
+    """The way to Kafka."""
+
+    bootstrap_servers: str | None
+    topic: str | None
+    prefix: str | None
+    timeout_seconds: float
+    config: Path | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """The options of the command, but for the file."""
+
+    mapping: str
+    to: Target
+    out: str
+    rejects: Path | None
+    dry_run: int | None
+    backfill: bool | None
+    strict: bool
+    encoding: str | None
+    sheets: tuple[str, ...]
+    snapshot: bool
+    state: Path | None
+    baseline: bool
+    at: str | None
+    accept_vanished: bool
+    way: Way
+    as_json: bool
+
+    def check(self, *, watched: bool) -> None:
+        """Raise BadParameter where options do not go together."""
+        if not self.snapshot and (self.baseline or self.accept_vanished):
+            raise typer.BadParameter("--baseline and --accept-vanished go with --snapshot")
+        if self.snapshot and self.state is None and not watched:
+            raise typer.BadParameter("--snapshot needs --state FILE: what was last seen is kept there")
+        if watched and (self.at is not None or self.dry_run is not None or self.rejects is not None or self.baseline):
+            raise typer.BadParameter("--at, --dry-run, --rejects and --baseline are for one file, not for --watch")
+        if watched and self.to is Target.JSONL:
+            raise typer.BadParameter("--watch sends to Kafka: files of JSON Lines would overwrite each other")
+
+    @property
+    def owns_stdout(self) -> bool:
+        """Tell whether the report may be printed there: not where the events are."""
+        return self.dry_run is not None or self.to is Target.KAFKA or self.out != "-"
+
+    def load(self) -> Mapping:
+        """Return the mapping, read as the options say. Raises ConfigFileError."""
+        changed: dict[str, object] = {}
+        if self.encoding is not None:
+            changed["encoding"] = self.encoding
+        if self.sheets:
+            changed["sheets"] = list(self.sheets)
+        return load_mapping(self.mapping).with_input(**changed) if changed else load_mapping(self.mapping)
+
+    def sink(self, *, resumed: bool = False) -> Sink:
+        """Open where the events go; `resumed`: those of an earlier run that broke off. Raises ImportFault."""
+        if self.to is Target.JSONL:
+            if not resumed or self.out == "-":
+                return JsonLines(self.out)
+            return JsonLines(str(Path(self.out).with_name(f"resumed-{Path(self.out).name}")))
+        from cli.configured import cluster_of
+        from streams.importing.kafka_sink import KafkaTopic
+
+        servers, topics = cluster_of(self.way.config, self.way.bootstrap_servers, self.way.prefix)
+        return KafkaTopic(servers, self.way.topic or topics.ticket_events, timeout_seconds=self.way.timeout_seconds)
+
+    def file_time(self) -> str | None:
+        """Return `--at`, with its offset. Raises ImportFault where it is no time."""
+        if self.at is None:
+            return None
+        try:
+            return format_instant(parse_instant(self.at))
+        except ImpossibleTimeError as error:
+            raise ImportFault(f"--at: {error}: write it as 2025-06-18T02:00:00+08:00") from None
+
+
+def run_job(job: Job, file: Path) -> None:
+    """Import one file and show what was done. Ends with the exit status."""
+    sample = None if job.dry_run is None else Sample(job.dry_run)
+    rejected: list[Rejection] = []
+    try:
+        mapping = job.load()
+        with contextlib.ExitStack() as stack:
+            target = stack.enter_context(_rejects_file(job.rejects))
+            state = None
+            if job.snapshot and job.state is not None:
+                state = ImportState(job.state, create=sample is None)
+                stack.callback(state.close)
+            watched = stack.enter_context(progress(file, quiet=job.as_json))
+            report = import_file(job, mapping, state, file, sample, rejected.append, watched)
+            rejected.sort()
+            if target is not None:
+                target.writelines(json.dumps(one.as_dict(), ensure_ascii=False) + "\n" for one in rejected)
+    except (ImportFault, ConfigFileError) as fault:
+        fail(job, fault)
+    show(report, rejected, sample, as_json=job.as_json, to_stderr=not job.owns_stdout)
+    if job.strict and rejected:
+        raise typer.Exit(1)
+
+
+def import_file(
+    job: Job,
+    mapping: Mapping,
+    state: ImportState | None,
+    file: Path,
+    sample: Sample | None,
+    on_rejection: Callable[[Rejection], None],
+    on_progress: Callable[[str, int], None] | None = None,
+    *,
+    sha256: str | None = None,
+    before_sending: Callable[[], None] | None = None,
+) -> Report:
+    """Import one file as the job says; into the sample where there is one. Raises ImportFault and ConfigFileError."""
+    if not job.snapshot:
+        stated = mapping.file.constants.get("backfill")
+        history = job.backfill if job.backfill is not None else stated is None or bool(stated)
+        return run_import(
+            file,
+            mapping,
+            sample or job.sink(),
+            on_rejection=on_rejection,
+            on_progress=on_progress,
+            constants={"backfill": history} if history or stated else None,
+            file_time=job.file_time(),
+            before_sending=before_sending,
+        )
+    assert state is not None
+    options = SnapshotOptions(
+        backfill=job.backfill,
+        baseline=job.baseline,
+        at=job.file_time(),
+        accept_vanished=job.accept_vanished,
+        sha256=sha256,
+        keep=sample is None,
+    )
+    return run_snapshot(
+        file,
+        mapping,
+        state,
+        lambda resumed: sample or job.sink(resumed=resumed),
+        options,
+        on_rejection=on_rejection,
+        on_progress=on_progress,
+        before_sending=before_sending,
+    )
+
+
+def fail(job: Job, fault: ImportFault | ConfigFileError) -> NoReturn:
+    """Say what is wrong, as JSON where that is wanted, and end with status 2."""
+    if job.as_json:
+        told: dict[str, object] = {"error": str(fault)}
+        if isinstance(fault, HeaderMismatch):
+            missing = [
+                {"column": one.name, "line": line, "alike": one.alike}
+                for one, line in zip(fault.missing, fault.lines, strict=True)
+            ]
+            told |= {"columns_missing": missing, "columns_not_read": fault.unread}
+        typer.echo(json.dumps(told, ensure_ascii=False), err=not job.owns_stdout)
+    typer.echo(f"error: {fault}", err=True)
+    raise typer.Exit(2) from None
+
+
+@contextlib.contextmanager
+def _rejects_file(path: Path | None) -> Iterator[IO[str] | None]:
+    """Open the file before anything is sent: it must not turn out afterwards that it cannot be written."""
+    if path is None:
+        yield None
+        return
+    try:
+        target = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise ImportFault(f"{path} cannot be written: {error.strerror}") from None
+    with target:
+        yield target
+
+
+@contextlib.contextmanager
+def progress(file: Path, *, quiet: bool) -> Iterator[Callable[[str, int], None] | None]:
+    """A bar on the standard error, where a person looks at it."""
+    if quiet or not sys.stderr.isatty() or not file.exists():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        tasks = {
+            "bytes": bar.add_task("reading", total=file.stat().st_size),
+            "rows": bar.add_task("converting", total=None),
+        }
+        yield lambda what, done: bar.update(tasks[what], completed=done)

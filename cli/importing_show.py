@@ -1,0 +1,72 @@
+"""What an import tells people at its end."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from streams.importing import Rejection, Report, Sample
+from streams.importing.report import Difference
+
+_REJECTIONS_SHOWN = 10
+_KEYS_SHOWN = 10
+
+
+def show(report: Report, rejected: list[Rejection], sample: Sample | None, *, as_json: bool, to_stderr: bool) -> None:
+    """Print the report, the first rejected rows and, of a dry run, the first events and every rejected row."""
+    if as_json:
+        answer = report.as_dict()
+        if sample is not None:
+            answer["first_events"] = [json.loads(body) for body in sample.events]
+            answer["rejections"] = [one.as_dict() for one in rejected]
+        typer.echo(json.dumps(answer, ensure_ascii=False), err=to_stderr)
+        return
+    if sample is not None:
+        for body in sample.events:
+            typer.echo(body.decode())
+    shown = rejected if sample is not None else rejected[:_REJECTIONS_SHOWN]
+    for one in shown:
+        sheet = f"sheet {one.sheet}, " if one.sheet else ""
+        typer.echo(f"{sheet}line {one.line}: {one.reason}: {one.detail}", err=True)
+    if len(shown) < len(rejected):
+        typer.echo(f"… and {len(rejected) - len(shown)} more rejected rows: `--rejects FILE` lists them all", err=True)
+    for line in lines_of(report, dry=sample is not None):
+        typer.echo(line, err=to_stderr)
+
+
+def lines_of(report: Report, *, dry: bool = False) -> list[str]:
+    """Return the report for people."""
+    told = [f"{report.rows} rows read, {report.rejected.total()} rejected, {report.rows_without_event} without event"]
+    told += [f"  rejected {reason}: {count}" for reason, count in report.rejected.most_common()]
+    if report.repeated_rows:
+        told.append(f"  {report.repeated_rows} repeat a row before and were passed over")
+    if report.formulas:
+        told.append(f"  {report.formulas} cells are formulas: their stored results were taken")
+    if report.snapshot is not None:
+        told += _lines_of_difference(report.snapshot)
+    told.append(f"{report.events.total()} events {'would be sent' if dry else 'sent'}")
+    told += [f"  {kind}: {count}" for kind, count in report.events.most_common()]
+    if report.events and report.backfill:
+        told.append("  all are marked as history (backfill): their warnings are not pushed; --live sends them as news")
+    if report.columns_not_read:
+        told.append(f"columns that the mapping does not read: {', '.join(report.columns_not_read)}")
+    if report.columns_absent:
+        told.append(f"optional columns that the file does not have: {', '.join(report.columns_absent)}")
+    return told
+
+
+def _lines_of_difference(difference: Difference) -> list[str]:
+    told = []
+    if difference.resumed_events:
+        told.append(f"  {difference.resumed_events} events of an earlier run that broke off were sent first")
+    told.append(
+        f"  tickets: {difference.new} new, {difference.changed} changed, {difference.unchanged} unchanged, "
+        f"{difference.came_back} came back, {difference.vanished} vanished"
+    )
+    if difference.vanished_keys:
+        shown = ", ".join(difference.vanished_keys[:_KEYS_SHOWN])
+        told.append(f"  vanished: {shown}{' …' if difference.vanished > _KEYS_SHOWN else ''}")
+    if difference.vanished and not difference.vanished_judged:
+        told.append("  some rows could not be read: the vanished tickets may stand in them, and are looked for again")
+    return told

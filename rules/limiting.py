@@ -1,0 +1,273 @@
+"""Time limits in the fold: how they are laid, moved and ended, and what units do to the clocks.
+
+A lead dispatch, a redo and a rejected review lay a limit on a unit: the due time or the limit that the event carries, else the city's.
+Where the city sets them, a dispatch also has a time for acceptance and a time for handing back. What ends, moves or undoes a limit is said
+here; how far it has run at an instant, in deadlines.py.
+"""
+
+from models.ticket_event import EventType as E
+from models.times import DAY, MINUTE
+from rules.deadlines import MOST_TIMES, near_at
+from rules.event import Event
+from rules.history import Acceptance, Deadline, Ending, Holding, Lineage, Moved, Return, Ticket, Trick
+from rules.limits import Counting, Kind, Limit, Profile
+
+HASTY_TIME = 30 * MINUTE
+UNDONE_TIME = 7 * DAY
+LAST_MINUTE_SHARE = 10
+"""a return is asked for in the last minute where less than a tenth of the handling limit is left"""
+
+_URGENT = frozenset({"urgent", "critical"})
+_PLAIN = Counting()
+# A unit that starts to work, or says why it will not, has taken the ticket in hand.
+ACCEPTING = frozenset(
+    {
+        E.ACCEPTED,
+        E.CONTACTED,
+        E.SITE_CHECKED,
+        E.PROGRESS,
+        E.SUB_DISPATCHED,
+        E.EXTENSION_REQUESTED,
+        E.SUSPENDED,
+        E.RETURN_REQUESTED,
+        E.RESOLVED,
+    }
+)
+
+
+def lay(lineage: Lineage, ticket: Ticket, event: Event, kind: Kind) -> None:
+    """Lay the limit of a dispatch, a redo or a rejected review: what the event carries, else what the city sets."""
+    data, reckoning = event.data, lineage.reckoning
+    profile = _profile(lineage, ticket)
+    deadline: Deadline | None = None
+    if (due := data.get("due")) is not None:
+        deadline = Deadline(event, event.unit, event.at, due, bool(data.get("calendar_incomplete")))
+    elif (days := data.get("work_days")) is not None:
+        due, complete = reckoning.calendar.add_work_days(event.at, days)
+        deadline = Deadline(event, event.unit, event.at, due, not complete, Limit(days, "work_days"))
+    elif profile is not None and (limit := profile.limit(kind, ticket.request_type, ticket.urgency)) is not None:
+        due, complete = reckoning.after(event.at, limit, profile.counting)
+        deadline = Deadline(event, event.unit, event.at, due, not complete, limit, profile)
+    if deadline is not None:
+        lineage.deadlines.append(deadline)
+        lineage.incomplete |= deadline.incomplete
+    if profile is not None and kind == "handling":
+        _await_acceptance(lineage, ticket, event, profile, deadline)
+
+
+def _profile(lineage: Lineage, ticket: Ticket) -> Profile | None:
+    limits = lineage.reckoning.limits
+    return limits.profile_for(ticket.place.get("district")) if limits.any else None
+
+
+def _await_acceptance(
+    lineage: Lineage, ticket: Ticket, event: Event, profile: Profile, deadline: Deadline | None
+) -> None:
+    for other in lineage.acceptances:
+        # Who is not asked any more need not accept.
+        if other.ended_at is None and other.unit != event.unit and of_same(lineage, ticket, other.event):
+            _end_acceptance(lineage, other, event)
+    limit = profile.limit("acceptance", ticket.request_type, ticket.urgency)
+    if limit is None:
+        return
+    due, complete = lineage.reckoning.after(event.at, limit, profile.counting)
+    urgent = ticket.urgency in _URGENT
+    acceptance = Acceptance(event, event.unit, limit, profile, urgent, due, not complete)
+    lineage.acceptances.append(acceptance)
+    lineage.awaited += 1
+    lineage.incomplete |= acceptance.incomplete
+    if deadline is not None and deadline.profile is not None and profile.counting.from_acceptance:
+        acceptance.starts = deadline
+        _start(lineage, deadline, due, acceptance.incomplete)  # not accepted in time counts as accepted then
+
+
+def _start(lineage: Lineage, deadline: Deadline, start: int, incomplete: bool) -> None:
+    assert deadline.limit is not None
+    assert deadline.profile is not None
+    deadline.start = start
+    deadline.due, complete = lineage.reckoning.after(start, deadline.limit, deadline.profile.counting)
+    deadline.incomplete = incomplete or not complete
+    lineage.incomplete |= deadline.incomplete
+
+
+def accept(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    """Take it that the event's unit has the ticket in hand."""
+    for one in lineage.acceptances:
+        if one.ended_at is None and concerns(lineage, ticket, one.event, one.unit, event.unit):
+            _end_acceptance(lineage, one, event)
+            if one.starts is not None and event.at < one.due and not one.starts.moved:
+                _start(lineage, one.starts, event.at, incomplete=False)
+
+
+def _end_acceptance(lineage: Lineage, acceptance: Acceptance, event: Event) -> None:
+    acceptance.ended_at, acceptance.ended_by = event.at, event
+    lineage.awaited -= 1
+
+
+def extend(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    """Move what an approved extension moves; remember one that was asked for when the limit had passed."""
+    asked = [one for one in lineage.extensions_asked if event.unit is None or one.unit == event.unit]
+    running = [one for one in lineage.deadlines if _may_move(lineage, ticket, one)]
+    theirs = [one for one in running if event.unit is None or one.unit is None or one.unit == event.unit]
+    moving = theirs or running[-1:]
+    since = asked[-1] if asked else event
+    if any(one.due <= since.at for one in moving):
+        lineage.extended_late.append(event)
+    until = event.data.get("until") or (asked[-1].data.get("until") if asked else None)
+    if until is None:
+        return
+    for deadline in moving:
+        if deadline.due < until:
+            deadline.moved.append(Moved(event, deadline.due, deadline.incomplete))
+            deadline.due, deadline.incomplete = until, False
+
+
+def _may_move(lineage: Lineage, ticket: Ticket, deadline: Deadline) -> bool:
+    """An extension moves what runs, and what runs on if the return that has ended it is denied."""
+    if not of_same(lineage, ticket, deadline.event):
+        return False
+    if deadline.ended_by is None:
+        return True
+    return any(one.event is deadline.ended_by and one.decision is None for one in lineage.returns)
+
+
+def time_return(lineage: Lineage, ticket: Ticket, one: Return) -> None:
+    """Note how late a unit asks to return a ticket: by the city's time for returns, and by what is left of its handling limit."""
+    event, reckoning = one.event, lineage.reckoning
+    profile = _profile(lineage, ticket)
+    handed_out = _handed_out(lineage, ticket, one.unit)
+    if profile is None or handed_out is None:
+        return
+    limit = profile.limit("returning", ticket.request_type, ticket.urgency)
+    if limit is None:
+        return
+    while one.limits_passed < MOST_TIMES:
+        due, complete = reckoning.after(handed_out, limit, profile.counting, one.limits_passed + 1)
+        one.allowed_until = one.allowed_until or due
+        one.incomplete |= not complete
+        if event.at <= due:
+            break
+        one.limits_passed += 1
+    calendar = reckoning.calendar
+    for deadline in lineage.deadlines:
+        if deadline.ended_at is None and concerns(lineage, ticket, deadline.event, deadline.unit, one.unit):
+            left, whole = deadline.due - event.at, deadline.due - deadline.start
+            work_left = calendar.time_on_work_days(event.at, deadline.due)
+            work_whole = calendar.time_on_work_days(deadline.start, deadline.due)
+            # By both clocks: neither a holiday nor a night makes a return a late one.
+            if left * LAST_MINUTE_SHARE < max(whole, 1) and work_left * LAST_MINUTE_SHARE < max(work_whole, 1):
+                one.last_minute = True
+                one.incomplete |= deadline.incomplete
+    lineage.incomplete |= one.incomplete
+
+
+def _handed_out(lineage: Lineage, ticket: Ticket, unit: str | None) -> int | None:
+    """Return since when a unit could have handed the ticket back: since it got it, or since its last return was denied."""
+    found = [
+        one.since.at
+        for one in (*lineage.holdings, *lineage.again)
+        if concerns(lineage, ticket, one.since, one.unit, unit)
+    ]
+    denied = [one.decision.at for one in lineage.returns if one.denied and one.decision and one.unit == unit]
+    return max(found + denied) if found else None
+
+
+def reopen_after_denial(lineage: Lineage, asked: Return) -> None:
+    """Let a unit whose return was denied have had its limits all along: they ran on until something else ended them."""
+    later = next((index + 1 for index, one in enumerate(lineage.endings) if one.asked is asked), 0)
+    for deadline in lineage.deadlines:
+        if deadline.ended_by is asked.event:
+            deadline.ended_at = deadline.ended_by = None
+            for ending in lineage.endings[later:]:
+                if not (ending.asked and ending.asked.denied) and _ends(lineage, ending, deadline):
+                    deadline.ended_at, deadline.ended_by = ending.event.at, ending.event
+                    break
+
+
+def end_deadlines(lineage: Lineage, ending: Ending) -> None:
+    """End the limits that a return, a recall or a stop of the ticket ends, and the acceptances."""
+    lineage.endings.append(ending)
+    for deadline in lineage.deadlines:
+        if deadline.ended_at is None and _ends(lineage, ending, deadline):
+            deadline.ended_at, deadline.ended_by = ending.event.at, ending.event
+    if lineage.awaited:
+        for one in lineage.acceptances:
+            if one.ended_at is None and _ends(lineage, ending, one):
+                _end_acceptance(lineage, one, ending.event)
+
+
+def _ends(lineage: Lineage, ending: Ending, laid: Deadline | Acceptance) -> bool:
+    ticket = lineage.tickets[ending.event.ticket_id]
+    if ending.stops:  # the whole lineage by its root, else the ticket itself
+        return ticket.ticket_id == lineage.root or laid.event.ticket_id == ticket.ticket_id
+    return concerns(lineage, ticket, laid.event, laid.unit, ending.unit)
+
+
+def end_holding(lineage: Lineage, ticket: Ticket, event: Event, unit: str | None) -> None:
+    """Let a unit, or all, have the ticket in hand no longer; what it had suspended is over too."""
+    for spans in (lineage.holdings, lineage.again, lineage.pauses):
+        for span in spans:
+            if span.until is None and concerns(lineage, ticket, span.since, span.unit, unit):
+                span.until = event
+
+
+def note_resolution(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    """Remember a resolution that came in no time with nobody contacted, and one that came when a limit was near. Before limits end."""
+    held = [
+        one.since
+        for one in (*lineage.holdings, *lineage.again)
+        if one.until is None and concerns(lineage, ticket, one.since, one.unit, event.unit)
+    ]
+    if held:
+        since = max(one.at for one in held)
+        contacted = any(one.at >= since and of_same(lineage, ticket, one) for one in lineage.contacts)
+        if since <= event.at < since + HASTY_TIME and not contacted:
+            lineage.hasty.append(event)
+    for deadline in lineage.deadlines:
+        near = near_at(deadline.start, deadline.due) <= event.at <= deadline.due
+        if near and deadline.ended_at is None and _ends(lineage, Ending(event, None, stops=True), deadline):
+            lineage.closed_near = event
+
+
+def note_undone(lineage: Lineage, event: Event) -> None:
+    """Remember that a resolution that came when a limit was near did not hold."""
+    closed = lineage.closed_near
+    if closed is not None and closed.at <= event.at <= closed.at + UNDONE_TIME:
+        lineage.undone.append(Trick(closed, event))
+    lineage.closed_near = None
+
+
+def note_recall(lineage: Lineage, event: Event) -> None:
+    """Remember from whom the ticket was taken."""
+    lineage.recalled[event.unit] = event
+
+
+def note_handing_out(lineage: Lineage, event: Event) -> None:
+    """Remember where a unit gets the ticket again that it was taken from, with nobody else in between: its clock starts anew."""
+    recall = lineage.recalled.get(event.unit)
+    if recall is not None and event.unit is not None:
+        lineage.handed_back.append(Trick(recall, event))
+    lineage.recalled.clear()
+
+
+def take_again(lineage: Lineage, event: Event) -> None:
+    """Let a unit have the ticket in hand again, by a redo or a rejected review."""
+    unit = event.unit
+    if unit is None and lineage.resolutions:
+        unit = lineage.resolutions[-1].unit
+    lineage.again.append(Holding(unit, event))
+
+
+def of_same(lineage: Lineage, ticket: Ticket, event: Event) -> bool:
+    """Tell whether an earlier event is this ticket's own, or of one that is merged with it."""
+    if event.ticket_id == ticket.ticket_id:
+        return True
+    return all(
+        one.merged is not None or one.ticket_id == lineage.root for one in (ticket, lineage.tickets[event.ticket_id])
+    )
+
+
+def concerns(lineage: Lineage, ticket: Ticket, since: Event, one: str | None, unit: str | None) -> bool:
+    """Tell whether what began with an event of one unit is a matter of the ticket and of another unit; an unnamed unit is any."""
+    same_unit = unit is None or one is None or one == unit
+    return same_unit and of_same(lineage, ticket, since)

@@ -1,0 +1,404 @@
+"""Backup and restore of files: what is kept, what is refused, and that nothing half done is ever left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import stat
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from cli.main import app
+from streams.archive import (
+    CHECKSUMS,
+    HEADER,
+    ArchiveError,
+    DamagedArchiveError,
+    Source,
+    check_archive,
+    extract_archive,
+    read_header,
+    write_archive,
+)
+from streams.backup import make_backup, restore_backup
+from streams.backup_config import ConfigFiles, MissingFileError, config_files
+from streams.broker_errors import DataDirInUseError, DataDirUnusableError
+from streams.broker_lock import lock as lock_broker
+from streams.hold import Running, held_still, hold_up, is_up, said_running, say_running, stillness_wanted
+from streams.settings import load_settings
+
+NOW = 1_750_000_000_000_000
+Tree = dict[str, tuple[bytes, int]]
+
+
+def tree_of(folder: Path) -> Tree:
+    """Return every file below a folder: its content and mode."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) for path in files}
+
+
+def sources_of(folder: Path) -> list[Source]:
+    """Return everything below a folder, directories first."""
+    return [Source(str(path.relative_to(folder)), path) for path in sorted(folder.rglob("*"))]
+
+
+def data_dir(folder: Path) -> Path:
+    """Make what looks like the data directory of an `up` that is down."""
+    data = folder / "data"
+    (data / "kafka" / "broker-1" / "data" / "hw.tickets-0").mkdir(parents=True)
+    (data / "kafka" / "cluster.json").write_text('{"cluster_id": "abc", "brokers": []}')
+    (data / "kafka" / "broker-1" / "data" / "hw.tickets-0" / "0.log").write_bytes(bytes(range(256)) * 20)
+    (data / "kafka" / "broker-1" / "data" / "hw.tickets-0" / "0.index").write_bytes(bytes(3_000_000))
+    (data / "secrets").mkdir(mode=0o700)
+    (data / "secrets" / "pseudonym-k1").write_text("s" * 64)
+    (data / "secrets" / "pseudonym-k1").chmod(0o600)
+    for left_out in ("logs/worker-1.log", "kafka/logs/broker-1.log", "up.lock", "up.json"):
+        (data / left_out).parent.mkdir(exist_ok=True)
+        (data / left_out).write_text("not state")
+    return data
+
+
+# --- the file
+
+
+def test_what_comes_out_is_what_went_in_and_nobody_else_may_read_it(tmp_path: Path) -> None:
+    data = data_dir(tmp_path)
+    (data / "open").write_bytes(b"x")
+    (data / "open").chmod(0o646)
+    written = write_archive(tmp_path / "b", {"made_by": "test"}, sources_of(data))
+    assert stat.S_IMODE((tmp_path / "b").stat().st_mode) == 0o600
+    target = tmp_path / "out"
+    target.mkdir()
+    header = extract_archive(tmp_path / "b", target)
+    assert header["made_by"] == "test"
+    before, after = tree_of(data), tree_of(target)
+    assert {name: content for name, (content, _) in after.items()} == {n: c for n, (c, _) in before.items()}
+    assert after["open"][1] == 0o640
+    assert after["secrets/pseudonym-k1"][1] == 0o600
+    assert stat.S_IMODE((target / "secrets").stat().st_mode) == 0o700
+    assert written.files == len(before)
+    assert check_archive(tmp_path / "b") == read_header(tmp_path / "b") == header
+
+
+def small_archive(folder: Path) -> bytes:
+    (folder / "in" / "deep").mkdir(parents=True)
+    (folder / "in" / "deep" / "a").write_bytes(b"first" * 30)
+    (folder / "in" / "b").write_bytes(b"second")
+    write_archive(folder / "backup", {}, sources_of(folder / "in"))
+    return (folder / "backup").read_bytes()
+
+
+with TemporaryDirectory() as _folder:
+    SMALL = small_archive(Path(_folder))
+    WHOLE = tree_of(Path(_folder) / "in")
+
+
+def taken(content: bytes) -> Tree | None:
+    """Return what a file is restored to, None where it is refused."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "backup").write_bytes(content)
+        (Path(folder) / "out").mkdir()
+        try:
+            extract_archive(Path(folder) / "backup", Path(folder) / "out")
+        except ArchiveError:
+            return None
+        return tree_of(Path(folder) / "out")
+
+
+def contents(tree: Tree | None) -> dict[str, bytes] | None:
+    return None if tree is None else {name: content for name, (content, _) in tree.items()}
+
+
+@given(st.integers(0, len(SMALL) - 1), st.integers(1, 255))
+def test_a_byte_that_changed_is_found_or_meant_nothing(at: int, change: int) -> None:
+    damaged = SMALL[:at] + bytes([SMALL[at] ^ change]) + SMALL[at + 1 :]
+    assert contents(taken(damaged)) in (None, contents(WHOLE))
+
+
+@given(st.integers(0, len(SMALL)))
+def test_a_file_that_was_cut_short_is_refused_unless_only_its_padding_is_missing(length: int) -> None:
+    assert contents(taken(SMALL[:length])) in (None, contents(WHOLE))
+    if length <= SMALL.rindex(b'"files"'):
+        assert taken(SMALL[:length]) is None
+
+
+@given(st.binary(max_size=3000))
+def test_any_other_file_is_refused(content: bytes) -> None:
+    assert taken(content) is None
+
+
+def tar_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w") as tar:
+        for member, content in members:
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return body.getvalue()
+
+
+HEAD = (tarfile.TarInfo(HEADER), b'{"format":"hotline-watch-backup","version":1}')
+
+
+@pytest.mark.parametrize("name", ["/etc/cron.d/x", "../../x", "data/../../x"], ids=["absolute", "up", "up inside"])
+def test_a_path_that_leads_outside_is_refused_and_written_nowhere(tmp_path: Path, name: str) -> None:
+    (tmp_path / "b").write_bytes(tar_of(HEAD, (tarfile.TarInfo(name), b"evil")))
+    out = tmp_path / "deep" / "out"
+    out.mkdir(parents=True)
+    with pytest.raises(DamagedArchiveError):
+        extract_archive(tmp_path / "b", out)
+    assert "x" not in {path.name for path in tmp_path.rglob("*")}
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
+    member = tarfile.TarInfo("data/link")
+    member.type, member.linkname = kind, "/etc/passwd"
+    (tmp_path / "b").write_bytes(tar_of(HEAD, (member, b"")))
+    with pytest.raises(DamagedArchiveError, match="a link, a device"):
+        check_archive(tmp_path / "b")
+
+
+def test_what_is_wrong_with_a_file_is_told_apart(tmp_path: Path) -> None:
+    def refused(content: bytes) -> str:
+        (tmp_path / "b").write_bytes(content)
+        with pytest.raises(ArchiveError) as caught:
+            check_archive(tmp_path / "b")
+        return f"{type(caught.value).__name__}: {caught.value}"
+
+    newer = (tarfile.TarInfo(HEADER), b'{"format":"hotline-watch-backup","version":2}')
+    assert refused(b"").startswith("ForeignArchiveError")
+    assert refused(tar_of((tarfile.TarInfo("x"), b"y"))).startswith("ForeignArchiveError")
+    assert "by another version" in refused(tar_of(newer))
+    assert "it has no checksums" in refused(tar_of(HEAD, (tarfile.TarInfo("data/x"), b"y")))
+    assert "cut short" in refused(SMALL[: SMALL.index(b"first") + 3])
+    assert "deep/a is not what it was" in refused(SMALL.replace(b"first", b"fIrst", 1))
+    lacks = tar_of(HEAD, (tarfile.TarInfo(CHECKSUMS), b'{"files":{"x":[1,"0"]}}'))
+    assert "is damaged" in refused(lacks)
+
+
+def test_a_backup_overwrites_nothing_and_leaves_nothing_half_done(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("precious")
+    with pytest.raises(ArchiveError, match="nothing is overwritten"):
+        write_archive(tmp_path / "there", {}, [])
+    assert (tmp_path / "there").read_text() == "precious"
+    with pytest.raises(OSError, match="gone"):
+        write_archive(tmp_path / "new", {}, [Source("a", tmp_path / "gone")])
+    assert {path.name for path in tmp_path.iterdir()} == {"there"}
+
+
+# --- the whole of one machine
+
+
+def init_like(folder: Path) -> Path:
+    """Make a configuration as `init` lays it out, with one subscriber and what it names."""
+    (folder / "secrets").mkdir(mode=0o700)
+    for name in ("platform.secret", "k1"):
+        (folder / "secrets" / name).write_text("s" * 40)
+        (folder / "secrets" / name).chmod(0o600)
+    (folder / "subscribers.yaml").write_text(
+        "subscribers: [{name: platform, url: 'https://platform.example.org/', secret: {file: secrets/platform.secret}}, "
+        "{name: other, url: 'https://other.example.org/', secret: {env: HOTLINE_WATCH_SECRET_OTHER}}]\n"
+    )
+    outside = folder.parent / "elsewhere"
+    outside.mkdir()
+    (outside / "units.yaml").write_text("units: []\n")
+    config = folder / "hotline-watch.toml"
+    config.write_text(
+        'subscribers_file = "subscribers.yaml"\nsilences_file = "silences.yaml"\n'
+        f'units_file = "{outside}/units.yaml"\n[[pseudonym_keys]]\nid = "k1"\nsecret_file = "secrets/k1"\n'
+    )
+    return config
+
+
+def test_a_backup_holds_the_data_the_settings_and_all_that_they_name(tmp_path: Path) -> None:
+    folder = tmp_path / "installation"
+    folder.mkdir()
+    data, config = data_dir(folder), init_like(folder)
+    files = config_files(load_settings(config, {}), config, data)
+    assert files.from_environment == ("HOTLINE_WATCH_SECRET_OTHER",)
+    made = make_backup(data, files, tmp_path / "b", NOW)
+    assert made.file_bytes == (tmp_path / "b").stat().st_size
+    restored = restore_backup(tmp_path / "b", tmp_path / "new")
+    assert (restored.data_dir, restored.config) == (tmp_path / "new" / "data", tmp_path / "new" / "hotline-watch.toml")
+    before, after = tree_of(folder), tree_of(tmp_path / "new")
+    expected = {
+        name: content
+        for name, (content, _) in before.items()
+        if "logs/" not in name and name not in ("data/up.lock", "data/up.json", "data/backup.lock", "data/kafka/lock")
+    }
+    (elsewhere,) = restored.header["elsewhere"].items()
+    assert elsewhere[1] == str(tmp_path / "elsewhere" / "units.yaml")
+    assert {name: content for name, (content, _) in after.items()} == expected | {elsewhere[0]: b"units: []\n"}
+    assert {mode & 0o007 for _, mode in after.values()} == {0}
+    assert after["secrets/k1"][1] == after["data/secrets/pseudonym-k1"][1] == 0o600
+    for path in ("", "secrets", "data/secrets"):
+        assert stat.S_IMODE((tmp_path / "new" / path).stat().st_mode) == 0o700
+    again = load_settings(restored.config, {})
+    assert again.subscribers_file == tmp_path / "new" / "subscribers.yaml"
+
+
+def test_a_secret_that_is_named_and_missing_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / "installation"
+    folder.mkdir()
+    config = init_like(folder)
+    (folder / "secrets" / "platform.secret").unlink()
+    with pytest.raises(MissingFileError, match=r"platform\.secret is named by the configuration"):
+        config_files(load_settings(config, {}), config, folder / "data")
+
+
+def test_a_restore_goes_only_where_nothing_is_and_leaves_nothing_of_a_damaged_file(tmp_path: Path) -> None:
+    data = data_dir(tmp_path)
+    make_backup(data, ConfigFiles(), tmp_path / "b", NOW)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("precious")
+    with pytest.raises(ArchiveError, match="is not empty"):
+        restore_backup(tmp_path / "b", tmp_path / "full")
+    content = (tmp_path / "b").read_bytes()
+    (tmp_path / "bad").write_bytes(content.replace(bytes(range(256)), bytes(256), 1))
+    (tmp_path / "empty").mkdir()
+    for target in ("empty", "new"):
+        with pytest.raises(DamagedArchiveError, match=r"0\.log is not what it was"):
+            restore_backup(tmp_path / "bad", tmp_path / target)
+    assert not (tmp_path / "new").exists()
+    assert not [path for path in tmp_path.iterdir() if "restoring" in path.name]
+    assert restore_backup(tmp_path / "b", tmp_path / "empty").config is None
+
+
+def test_a_backup_is_not_made_into_what_is_backed_up_nor_of_another_directory(tmp_path: Path) -> None:
+    data = data_dir(tmp_path)
+    with pytest.raises(ArchiveError, match="name a file elsewhere"):
+        make_backup(data, ConfigFiles(), data / "b", NOW)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DataDirUnusableError, match="no data directory of `hotline-watch up`"):
+        make_backup(tmp_path / "other", ConfigFiles(), tmp_path / "b", NOW)
+
+
+def test_holes_stay_holes(tmp_path: Path) -> None:
+    make_backup(data_dir(tmp_path), ConfigFiles(), tmp_path / "b", NOW)
+    restored = restore_backup(tmp_path / "b", tmp_path / "new").data_dir
+    status = (restored / "kafka" / "broker-1" / "data" / "hw.tickets-0" / "0.index").stat()
+    assert status.st_size == 3_000_000
+    assert status.st_blocks * 512 < 2_000_000
+
+
+# --- holding still
+
+
+class FakeUp(threading.Thread):
+    """What `up` does about stillness, with no process below it."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(daemon=True)
+        self.data, self.ended, self.stops = data, threading.Event(), 0
+        self.holding = contextlib.ExitStack()
+        self.broker = lock_broker(data / "kafka")
+
+    def run(self) -> None:
+        still = False
+        while not self.ended.wait(0.01):
+            wanted = stillness_wanted(self.data)
+            if wanted and not still:
+                self.stops += 1
+                self.broker.close()
+            elif still and not wanted:
+                self.broker = lock_broker(self.data / "kafka")
+            still = wanted
+        self.broker.close()
+
+
+@pytest.fixture
+def fake_up(tmp_path: Path) -> Iterator[FakeUp]:
+    up = FakeUp(data_dir(tmp_path))
+    up.start()
+    yield up
+    up.ended.set()
+    up.join()
+
+
+def test_a_running_up_holds_still_for_a_backup_and_goes_on(fake_up: FakeUp, tmp_path: Path) -> None:
+    for number in range(2):
+        make_backup(fake_up.data, ConfigFiles(), tmp_path / f"b{number}", NOW)
+    with held_still(fake_up.data):
+        assert stillness_wanted(fake_up.data)
+    assert not stillness_wanted(fake_up.data)
+    assert 1 <= fake_up.stops <= 3
+
+
+def test_what_does_not_hold_still_is_told(tmp_path: Path) -> None:
+    data = data_dir(tmp_path)
+    with (
+        contextlib.closing(lock_broker(data / "kafka")),
+        pytest.raises(DataDirInUseError, match="does not hold still"),
+        held_still(data, timeout_seconds=0.3),
+    ):
+        pass
+
+
+def test_two_backups_at_once_are_made_one_after_the_other_or_refused(tmp_path: Path) -> None:
+    data = data_dir(tmp_path)
+    with (
+        held_still(data),
+        pytest.raises(DataDirInUseError, match="another backup is being made"),
+        held_still(data, timeout_seconds=0.3),
+    ):
+        pass
+
+
+def test_one_up_at_a_time_and_it_is_known_to_run(tmp_path: Path) -> None:
+    assert not is_up(tmp_path)
+    held = hold_up(tmp_path)
+    assert is_up(tmp_path)
+    with pytest.raises(DataDirInUseError, match="another `up`"):
+        hold_up(tmp_path)
+    held.close()
+    assert not is_up(tmp_path)
+
+
+def test_what_up_says_of_itself_is_read_again(tmp_path: Path) -> None:
+    told = Running(config=tmp_path / "a.toml", bootstrap_servers="127.0.0.1:1", services={"worker-1": "http://x"})
+    say_running(tmp_path, told)
+    assert said_running(tmp_path) == told
+    assert stat.S_IMODE((tmp_path / "up.json").stat().st_mode) == 0o600
+    say_running(tmp_path, None)
+    assert said_running(tmp_path) is None
+
+
+# --- the commands
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments))
+    return result.exit_code, result.stdout + result.stderr
+
+
+def test_one_command_makes_a_backup_and_one_restores_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("HOTLINE_WATCH_")]:
+        monkeypatch.delenv(name)
+    folder = tmp_path / "installation"
+    folder.mkdir()
+    data, config = data_dir(folder), init_like(folder)
+    to = str(tmp_path / "b.backup")
+    status, shown = run("backup", "--data", str(data), "--to", to, "--config", str(config), "--json")
+    assert status == 0, shown
+    assert "not in it, for they come from the environment: HOTLINE_WATCH_SECRET_OTHER" in shown
+    answer = next(line for line in shown.splitlines() if line.startswith("{"))
+    assert json.loads(answer)["from_environment"] == ["HOTLINE_WATCH_SECRET_OTHER"]
+    assert run("restore", to, "--check")[0] == 0
+    status, shown = run("restore", to, "--to", str(tmp_path / "new"))
+    assert status == 0
+    assert f"up --data {tmp_path}/new/data --config {tmp_path}/new/hotline-watch.toml" in shown.replace("\n", "")
+    assert "units.yaml lay outside" in shown
+    assert run("restore", to, "--to", str(tmp_path / "new"))[0] == 2
+    assert run("restore", to)[0] == 2
+    assert run("restore", str(config), "--check") == (2, f"hotline-watch: {config} is no backup of hotline-watch\n")
+    assert run("restore", str(tmp_path / "nothing"), "--check")[0] == 2

@@ -1,0 +1,443 @@
+"""deploy/: what each tool says of its files, and that the files say the same as the service and as each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from streams.settings import PREFIX, Settings, load_settings
+from tests.deploy_support import DEPLOY, alert_rules, prometheus_folder, read, run, tool
+from tests.kafka_support import ROOT
+
+SYSTEMD = DEPLOY / "systemd"
+PROMETHEUS = DEPLOY / "prometheus"
+DOCKERFILE = (DEPLOY / "docker" / "Dockerfile").read_text(encoding="utf-8")
+COMPOSE = read("compose.yaml")
+UNITS = (
+    "hotline-watch-topics",
+    "hotline-watch-worker@1",
+    "hotline-watch-dispatch",
+    "hotline-watch-api",
+    "hotline-watch-up",
+)
+FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file() and path.suffix != ".pyc")
+
+#: systemd's own figure, 0.0 to 10.0; a service that says nothing has 9.6.
+EXPOSURE_MAX = 2.0
+
+
+def _known(name: str) -> bool:
+    """Tell whether a variable is one that the service takes."""
+    return (
+        not name.startswith(PREFIX)
+        or name == f"{PREFIX}CONFIG"
+        or name.removeprefix(PREFIX).lower() in Settings.model_fields
+    )
+
+
+# --- everything
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DEPLOY)))
+def test_no_file_holds_a_secret_or_names_a_registry(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert "whsec_" not in text
+    assert not re.search(r"(?i)(password|token|secret)\s*[:=]\s*[\"']?[A-Za-z0-9+/]{16,}", text)
+    for image in re.findall(r"(?:image:|FROM|PYTHON_IMAGE=|_IMAGE:-)\s*([a-z][\w./-]*:[\w.-]+)", text):
+        assert "." not in image.partition("/")[0].partition(":")[0], "an image's name begins with no host"
+
+
+# --- Prometheus and Alertmanager
+
+
+@pytest.mark.parametrize("where", ["compose", "systemd"])
+def test_promtool_takes_the_configuration(tmp_path: Path, where: str) -> None:
+    targets = read(f"prometheus/targets/{where}.yaml")
+    (watcher,) = read(f"prometheus/alertmanagers/{where}.yaml")
+    path = prometheus_folder(tmp_path, targets, watcher["targets"][0])
+    checked = run(tool("promtool"), "check", "config", path)
+    assert checked.returncode == 0, checked.stdout
+    assert "WARNING" not in checked.stdout
+
+
+def test_promtool_takes_the_alerts_and_their_cases_come_true() -> None:
+    for command in (("check", "rules", "alerts.yaml"), ("test", "rules", "alerts.test.yaml")):
+        checked = run(tool("promtool"), *command, cwd=PROMETHEUS)
+        assert checked.returncode == 0, checked.stdout
+
+
+def test_each_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
+    fires, rests = set(), set()
+    for test in read("prometheus/alerts.test.yaml")["tests"]:
+        for case in test["alert_rule_test"]:
+            (fires if case["exp_alerts"] else rests).add(case["alertname"])
+    names = {rule["alert"] for rule in alert_rules()}
+    assert (names - fires, names - rests, (fires | rests) - names) == (set(), set(), set())
+
+
+def test_a_case_that_is_wrong_fails(tmp_path: Path) -> None:
+    """What checks the cases would notice: the same files with one threshold raised."""
+    for name in ("alerts.yaml", "alerts.test.yaml"):
+        text = (PROMETHEUS / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(
+            text.replace('hw_lag_records{process="worker"}) > 10000', 'hw_lag_records{process="worker"}) > 1e9')
+        )
+    checked = run(tool("promtool"), "test", "rules", "alerts.test.yaml", cwd=tmp_path)
+    assert checked.returncode != 0
+    assert "HotlineWatchLag" in checked.stdout
+
+
+def test_each_alert_says_how_urgent_it_is_and_the_docs_what_to_do() -> None:
+    text = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    for rule in alert_rules():
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert rule["annotations"]["summary"]
+        assert f"| `{rule['alert']}` |" in text, rule["alert"]
+    named = set(re.findall(r"^\| `(HotlineWatch\w+)` \|", text, re.MULTILINE))
+    assert named == {rule["alert"] for rule in alert_rules()}
+
+
+def test_amtool_takes_the_configurations() -> None:
+    for path in sorted((DEPLOY / "alertmanager").glob("*.yaml")):
+        checked = run(tool("amtool"), "check-config", path)
+        assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize(("severity", "receiver"), [("critical", "operators-now"), ("warning", "operators")])
+@pytest.mark.parametrize("name", ["alertmanager.yaml", "alertmanager.mail.example.yaml"])
+def test_what_is_critical_goes_to_whoever_is_called_at_once(name: str, severity: str, receiver: str) -> None:
+    config = DEPLOY / "alertmanager" / name
+    asked = run(tool("amtool"), "config", "routes", "test", f"--config.file={config}", f"severity={severity}")
+    assert asked.returncode == 0, asked.stdout
+    assert asked.stdout.split()[-1] == receiver
+
+
+def test_alertmanager_inhibits_only_alerts_that_there_are() -> None:
+    names = {rule["alert"] for rule in alert_rules()}
+    for rule in read("alertmanager/alertmanager.yaml")["inhibit_rules"]:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            found = re.fullmatch(r'alertname(?:="(\w+)"|=~"HotlineWatch\(([\w|]+)\)")', matcher)
+            if found is None:
+                assert matcher in ('process="worker"', 'process="dispatch"')
+                continue
+            asked = {found[1]} if found[1] else {f"HotlineWatch{part}" for part in found[2].split("|")}
+            assert asked <= names
+
+
+# --- Compose
+
+
+def _ours() -> dict[str, dict[str, Any]]:
+    return {name: one for name, one in COMPOSE["services"].items() if "build" in one}
+
+
+def test_compose_is_what_its_published_schema_asks_for() -> None:
+    schema = json.loads((ROOT / "tests" / "vendor" / "compose-spec.json").read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    problems = [f"{error.json_path}: {error.message}" for error in Draft202012Validator(schema).iter_errors(COMPOSE)]
+    assert problems == []
+    broken = COMPOSE | {"services": COMPOSE["services"] | {"api": {"imagee": "x"}}}
+    assert list(Draft202012Validator(schema).iter_errors(broken)), "the schema is one that refuses"
+
+
+def test_compose_starts_everything() -> None:
+    commands = {name: one.get("command") for name, one in _ours().items()}
+    assert commands == {
+        "topics": ["topics", "create"],
+        "worker-1": ["worker"],
+        "worker-2": ["worker"],
+        "dispatch": ["dispatch"],
+        "api": ["api"],
+    }
+    assert set(COMPOSE["services"]) - set(commands) == {"kafka", "prometheus", "alertmanager", "grafana"}
+
+
+def test_our_containers_can_do_little_and_write_little() -> None:
+    for name, one in _ours().items():
+        assert one["read_only"] is True, name
+        assert one["cap_drop"] == ["ALL"], name
+        assert one["security_opt"] == ["no-new-privileges:true"], name
+        assert "user" not in one, "the image's own user, which is not root"
+        assert "privileged" not in one
+        assert not any("docker.sock" in str(volume) for volume in one.get("volumes", ()))
+    writes = {
+        name
+        for name, one in _ours().items()
+        for volume in one.get("volumes", ())
+        if volume.endswith(":/etc/hotline-watch")
+    }
+    assert writes == {"api"}
+
+
+def test_each_of_our_processes_is_watched_and_keeps_its_tables_to_itself() -> None:
+    kept = []
+    for name, one in _ours().items():
+        if name == "topics":
+            continue
+        assert "healthz" in one["healthcheck"]["test"][-1], name
+        kept += [volume.partition(":")[0] for volume in one["volumes"] if volume.endswith(":/var/lib/hotline-watch")]
+    assert sorted(kept) == ["api", "dispatch", "worker-1", "worker-2"]
+    assert set(kept) <= set(COMPOSE["volumes"])
+
+
+def test_nothing_is_published_beyond_this_machine_and_workers_have_no_way_out() -> None:
+    for name, one in COMPOSE["services"].items():
+        assert all(port.startswith("127.0.0.1:") for port in one.get("ports", ())), name
+    assert COMPOSE["networks"]["inside"] == {"internal": True}
+    assert {name for name, one in COMPOSE["services"].items() if one["networks"] == ["inside"]} == {
+        "topics",
+        "worker-1",
+        "worker-2",
+    }
+
+
+def test_compose_sets_only_what_there_is_to_set() -> None:
+    for name, one in _ours().items():
+        assert [key for key in one.get("environment", {}) if not _known(key)] == [], name
+
+
+def test_what_compose_mounts_is_there() -> None:
+    for name, one in COMPOSE["services"].items():
+        for volume in one.get("volumes", ()):
+            if volume.startswith("./"):
+                assert (DEPLOY / volume.partition(":")[0]).exists(), (name, volume)
+    assert {"/config/", "/secrets/", "/.env"} <= set((DEPLOY / ".gitignore").read_text().split())
+
+
+def test_prometheus_is_told_where_the_containers_answer() -> None:
+    told = {}
+    for entry in read("prometheus/targets/compose.yaml"):
+        for target in entry["targets"]:
+            told[target] = entry["labels"]["process"]
+    wanted = {}
+    for name, one in _ours().items():
+        if name != "topics":
+            environment = one["environment"]
+            port = environment["HOTLINE_WATCH_API_PORT" if name == "api" else "HOTLINE_WATCH_HTTP_PORT"]
+            wanted[f"{name}:{port}"] = one["command"][0]
+            assert f":{port}/healthz" in one["healthcheck"]["test"][-1]
+    assert told == wanted
+
+
+# --- the image
+
+
+def test_the_image_is_built_in_stages_on_a_pinned_base() -> None:
+    stages = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert stages == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}"]
+    base = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE)
+    assert base
+    assert re.fullmatch(r"python:3\.\d+\.\d+-[a-z-]+", base[1]), "a version in full"
+    assert base[1] in (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
+    assert base[1].removeprefix("python:").startswith(version.removeprefix(">="))
+
+
+def test_the_image_runs_as_nobody_in_particular() -> None:
+    last = DOCKERFILE.rpartition("FROM ")[2]
+    assert re.findall(r"^USER (\S+)", last, re.MULTILINE) == ["10001:10001"]
+    assert last.index("USER 10001") > last.rindex("\nRUN ")
+    assert not re.search(r"^(?:ARG|ENV) .*(?:SECRET|PASSWORD|TOKEN)", DOCKERFILE, re.MULTILINE | re.IGNORECASE)
+    assert not re.search(r"^ADD ", DOCKERFILE, re.MULTILINE), "ADD fetches and unpacks"
+    variables = re.findall(rf"{PREFIX}[A-Z_]+", DOCKERFILE)
+    assert variables
+    assert all(_known(name) for name in variables)
+
+
+def test_everything_in_the_image_is_pinned_by_its_hash() -> None:
+    installs = re.findall(r"pip install ((?:[^&\\]|\\\n)+)", DOCKERFILE)
+    assert len(installs) == 3
+    assert all("--require-hashes" in one or "--no-deps /wheels/" in one for one in installs)
+    whole = _locked(ROOT / "requirements-dev.lock")
+    build = _locked(DEPLOY / "docker" / "build.lock")
+    assert {"hatchling", "packaging", "pathspec", "pluggy"} <= set(build)
+    assert {name: whole.get(name) for name in build} == build, "take them over from requirements-dev.lock"
+
+
+def _locked(path: Path) -> dict[str, tuple[str, frozenset[str]]]:
+    """Return version and hashes by name."""
+    text = path.read_text(encoding="utf-8")
+    found = re.findall(r"^([\w.-]+)==(\S+).*\\\n((?: +--hash=\S+(?: \\)?\n)+)", text, re.MULTILINE)
+    return {name: (version, frozenset(re.findall(r"sha256:\w+", hashes))) for name, version, hashes in found}
+
+
+def test_the_image_holds_the_packages_of_the_wheel_and_nothing_of_an_installation() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
+    copied = set(re.findall(r"^COPY (\w+) \1$", DOCKERFILE, re.MULTILINE))
+    assert copied == set(wheel["packages"])
+    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert rules[0] == "*", "nothing by default"
+    let_in = {line[1:] for line in rules if line.startswith("!")}
+    files = set(re.findall(r"^COPY ((?:[\w./-]+ )+)\S+$", DOCKERFILE, re.MULTILINE))
+    assert let_in == {name for names in files for name in names.split()}
+
+
+# --- systemd
+
+
+def _unit(path: Path) -> dict[str, list[str]]:
+    """Return what a unit file says, by key."""
+    said: dict[str, list[str]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if "=" in line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            said.setdefault(key, []).append(value)
+    return said
+
+
+def _environment(path: Path) -> dict[str, str]:
+    words = " ".join(_unit(path).get("Environment", [])).split()
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+
+@pytest.fixture(scope="module")
+def units(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The units as they are installed, but for the program, which is not in /opt here."""
+    folder = tmp_path_factory.mktemp("systemd")
+    shutil.copytree(SYSTEMD, folder, dirs_exist_ok=True)
+    program = shutil.which("true")
+    assert program
+    for path in folder.glob("*.service"):
+        path.write_text(path.read_text().replace("/opt/hotline-watch/bin/hotline-watch", program))
+    shutil.copy(folder / "hotline-watch-worker@.service", folder / "hotline-watch-worker@1.service")
+    return folder
+
+
+def test_systemd_takes_the_units(units: Path) -> None:
+    names = [f"./{name}.service" for name in UNITS]
+    checked = run(tool("systemd-analyze"), "verify", "./hotline-watch.target", *names, cwd=units)
+    assert (checked.returncode, checked.stdout.strip()) == (0, "")
+
+
+def test_systemd_would_notice_a_directive_that_is_none(units: Path, tmp_path: Path) -> None:
+    text = (units / "hotline-watch-api.service").read_text()
+    (tmp_path / "broken.service").write_text(text.replace("Restart=on-failure", "Restart=on-failur\nNoSuchThing=yes"))
+    checked = run(tool("systemd-analyze"), "verify", "./broken.service", cwd=tmp_path)
+    assert "NoSuchThing" in checked.stdout
+    assert "on-failur" in checked.stdout
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_is_hardened(units: Path, name: str) -> None:
+    asked = run(tool("systemd-analyze"), "security", "--offline=true", "--no-pager", f"./{name}.service", cwd=units)
+    found = re.search(r"exposure level for \S+: ([\d.]+)", asked.stdout)
+    assert found, asked.stdout
+    assert float(found[1]) <= EXPOSURE_MAX, asked.stdout
+
+
+def test_every_unit_gets_the_hardening() -> None:
+    drop_in = _unit(SYSTEMD / "hotline-watch-.service.d" / "50-hardening.conf")
+    assert drop_in["NoNewPrivileges"] == ["yes"]
+    assert drop_in["ProtectSystem"] == ["strict"]
+    assert drop_in["User"] == ["hotline-watch"]
+    services = sorted(SYSTEMD.glob("*.service"))
+    assert len(services) == len(UNITS)
+    for path in services:
+        assert path.name.startswith("hotline-watch-"), "the drop-in goes by the name's beginning"
+        said = _unit(path)
+        assert not set(said) & (set(drop_in) - {"MemoryDenyWriteExecute"}), path.name
+        assert said["MemoryDenyWriteExecute"] == ["no" if path.name == "hotline-watch-up.service" else "yes"]
+        assert said["ExecStart"][0].startswith("/opt/hotline-watch/bin/hotline-watch ")
+
+
+def test_units_set_only_what_there_is_to_set_and_only_the_api_may_write_the_configuration() -> None:
+    may_write = set()
+    for path in SYSTEMD.glob("*.service"):
+        assert [name for name in _environment(path) if not _known(name)] == [], path.name
+        if "/etc/hotline-watch" in _unit(path).get("ReadWritePaths", []):
+            may_write.add(path.name)
+    assert may_write == {"hotline-watch-api.service", "hotline-watch-up.service"}
+
+
+def test_prometheus_is_told_where_the_units_answer() -> None:
+    told = {
+        target: entry["labels"]["process"]
+        for entry in read("prometheus/targets/systemd.yaml")
+        for target in entry["targets"]
+    }
+    worker = _environment(SYSTEMD / "hotline-watch-worker@.service")["HOTLINE_WATCH_HTTP_PORT"]
+    dispatch = _environment(SYSTEMD / "hotline-watch-dispatch.service")["HOTLINE_WATCH_HTTP_PORT"]
+    api = _environment(SYSTEMD / "hotline-watch-api.service")["HOTLINE_WATCH_API_PORT"]
+    wanted = {f"127.0.0.1:{worker.replace('%i', number)}": "worker" for number in ("1", "2")}
+    assert told == wanted | {f"127.0.0.1:{dispatch}": "dispatch", f"127.0.0.1:{api}": "api"}
+    # `up` counts its ports from the first worker's on.
+    together = _environment(SYSTEMD / "hotline-watch-up.service")
+    first = int(together["HOTLINE_WATCH_HTTP_PORT"])
+    assert [f"127.0.0.1:{first + number}" for number in range(3)] == sorted(told)[1:]
+    assert together["HOTLINE_WATCH_API_PORT"] == api
+
+
+def test_systemd_makes_the_user(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    made = run(tool("systemd-sysusers"), f"--root={tmp_path}", SYSTEMD / "hotline-watch.sysusers.conf")
+    if made.returncode != 0 and os.geteuid() != 0:
+        pytest.skip("only root makes users")
+    assert made.returncode == 0, made.stdout
+    entry = (tmp_path / "etc" / "passwd").read_text().split(":")
+    assert (entry[0], entry[5], entry[6].strip()) == ("hotline-watch", "/var/lib/hotline-watch", "/usr/sbin/nologin")
+
+
+# --- the CI script
+
+
+def test_ci_installs_the_tools_and_then_runs_the_tests_alone() -> None:
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert lines[-1] == "make test"
+    text = "\n".join(lines)
+    for package in ("prometheus", "prometheus-alertmanager", "systemd"):
+        assert f"missing+=({package})" in text
+
+
+def test_yaml_below_deploy_has_no_key_twice() -> None:
+    class Strict(yaml.SafeLoader):
+        """Refuses a key that stands twice."""
+
+    def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> Any:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        assert len(keys) == len(set(keys)), f"{node.start_mark}: {keys}"
+        return yaml.SafeLoader.construct_yaml_map(loader, node)
+
+    Strict.add_constructor("tag:yaml.org,2002:map", mapping)
+    paths = [path for path in FILES if path.suffix == ".yaml"]
+    assert len(paths) > 8
+    for path in paths:
+        yaml.load(path.read_text(encoding="utf-8"), Loader=Strict)
+
+
+# --- docs/deploying.md
+
+
+def _settings_in_the_docs() -> list[str]:
+    text = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    return re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_settings_in_the_docs_are_taken(number: int, tmp_path: Path) -> None:
+    config = tmp_path / "hotline-watch.toml"
+    config.write_text(_settings_in_the_docs()[number])
+    settings = load_settings(config, {})
+    assert settings.api_clients_file == Path("/etc/hotline-watch/api-clients.yaml")
+    assert [key.id for key in settings.pseudonym_keys] == ["k1"]
+
+
+def test_the_docs_name_only_variables_that_compose_reads() -> None:
+    text = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    block = text.partition("**3. `.env`**")[2].partition("**4. Start**")[0]
+    named = set(re.findall(r"\b([A-Z][A-Z_]+)=", block))
+    asked = set(re.findall(r"\$\{([A-Z_]+):-", (DEPLOY / "compose.yaml").read_text(encoding="utf-8")))
+    assert named - asked == set()
+    assert asked - named == {"HOTLINE_WATCH_IMAGE", "CONFIG_DIR", "ALERTMANAGER_SECRETS", "KAFKA_ADVERTISED_HOST"} | {
+        "GRAFANA_ADMIN_PASSWORD_FILE"
+    }

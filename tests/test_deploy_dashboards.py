@@ -1,0 +1,300 @@
+"""Dashboards and alerts against a real Prometheus that scraped a real run: every query is answered with data."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from alerting.receiver import Receiver, serve
+from cli.demo_stories import UNTIL, demo_events
+from deploy.grafana.generate import FOLDER, dashboards
+from streams.broker import EmbeddedKafka
+from tests.builders import Story
+from tests.deploy_support import DEPLOY, Prometheus, alert_rules, alertmanager, prometheus, prometheus_folder, read
+from tests.kafka_support import eventually
+from tests.live_support import SECRET, Live, live, subscribers_file, to_bytes
+
+TOKEN = "a-token-for-tests-0123456789"
+NAMES = ("delivery.json", "service.json", "supervision.json")
+PROCESSES = {"worker-1": "worker", "worker-2": "worker", "dispatch": "dispatch", "api": "api"}
+
+#: Panels that show 0 where all is well and nothing waits; all others must show more than 0 after the run.
+ZERO_IS_WELL = {
+    "Service": {"Processes with problems", "Waiting records", "Lag", "Ledger behind by", "Alarms"},
+    "Supervision 监督": {"直送件"},
+    "Delivery": {
+        "Pending",
+        "Pending by subscriber",
+        "Held: no registry",
+        "Held back",
+        "Endpoints spared",
+        "Endpoints gone",
+        "Refused by the guard",
+        "Guard refusals",
+        "Breaker",
+        "Not taken yet",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One query of one panel."""
+
+    dashboard: str
+    panel: str
+    expr: str
+
+    @property
+    def query(self) -> str:
+        """Return it with Grafana's variables filled in, as for the last ten minutes."""
+        text = self.expr.replace("$__rate_interval", "10m").replace("$__range", "10m").replace("$subscriber", ".*")
+        assert "$" not in text, text
+        return text
+
+
+def _read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / name).read_text(encoding="utf-8"))
+    return found
+
+
+def _panels(page: dict[str, Any]) -> list[dict[str, Any]]:
+    return [panel for panel in page["panels"] if panel["type"] != "row"]
+
+
+QUERIES = [
+    Asked(page["title"], panel["title"], target["expr"])
+    for page in map(_read, NAMES)
+    for panel in _panels(page)
+    for target in panel["targets"]
+]
+
+
+# --- the files ---
+
+
+def test_the_dashboards_are_current() -> None:
+    assert tuple(sorted(path.name for path in FOLDER.iterdir())) == NAMES
+    for name, text in dashboards().items():
+        assert (FOLDER / name).read_text(encoding="utf-8") == text, "run: .venv/bin/python -m deploy.grafana.generate"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_panel_says_what_it_shows_and_has_a_place_of_its_own(name: str) -> None:
+    page = _read(name)
+    ids = [panel["id"] for panel in page["panels"]]
+    assert len(ids) == len(set(ids))
+    taken: set[tuple[int, int]] = set()
+    for panel in page["panels"]:
+        where = panel["gridPos"]
+        cells = {(where["x"] + x, where["y"] + y) for x in range(where["w"]) for y in range(where["h"])}
+        assert where["x"] + where["w"] <= 24
+        assert not cells & taken, panel["title"]
+        taken |= cells
+    for panel in _panels(page):
+        assert panel["description"].strip(), panel["title"]
+        assert panel["datasource"]["uid"] == "${datasource}"
+    titles = [panel["title"] for panel in _panels(page)]
+    assert len(titles) == len(set(titles))
+    assert ZERO_IS_WELL[page["title"]] <= set(titles)
+
+
+def test_the_dashboards_cover_what_operators_and_analysts_ask() -> None:
+    asked = {
+        name: " ".join(panel_query.expr for panel_query in QUERIES if panel_query.dashboard == name)
+        for name in ZERO_IS_WELL
+    }
+    service = (
+        "by (stage)",
+        "by (topic, partition)",
+        "hw_watermark",
+        "histogram_quantile",
+        "hw_rejections",
+        "resident_memory",
+        "hw_recovery",
+    )
+    supervision = ("by (level)", "by (rule)", "by (unit_kind)")
+    delivery = (
+        "hw_dispatch_pending",
+        "by (outcome)",
+        "breaker_open",
+        "suppressed",
+        "event_to_webhook",
+        "guard_refusals",
+    )
+    for name, words in (("Service", service), ("Supervision 监督", supervision), ("Delivery", delivery)):
+        assert [word for word in words if word not in asked[name]] == []
+
+
+def test_grafana_finds_the_dashboards_and_their_prometheus_where_compose_puts_them() -> None:
+    (provider,) = read("grafana/provisioning/dashboards/hotline-watch.yaml")["providers"]
+    (source,) = read("grafana/provisioning/datasources/prometheus.yaml")["datasources"]
+    services = read("compose.yaml")["services"]
+    mounts = [mount.rpartition(":ro")[0].partition(":")[::2] for mount in services["grafana"]["volumes"][:2]]
+    folders = {inside: (DEPLOY / outside).resolve() for outside, inside in mounts}
+    assert folders[provider["options"]["path"]] == FOLDER
+    assert folders["/etc/grafana/provisioning"] == DEPLOY / "grafana" / "provisioning"
+    home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (FOLDER / Path(home).name).exists()
+    host = re.fullmatch(r"http://([a-z]+):9090", source["url"])
+    assert host
+    assert host[1] in services
+    assert source["isDefault"]
+
+
+# --- a real run ---
+
+
+def _feed(service: Live, port: int) -> None:
+    """Let the run have something of everything: warnings of all levels, a retraction, refused input, findings, requests."""
+    stories = [event for event in demo_events() if not event["ticket_id"].startswith("P-")]
+    withdrawn = Story("W-1").complaint(0)(0.1, "dispatched", unit="A")
+    for day in (1, 2, 3):
+        withdrawn(day, "return_requested", unit="A")
+    withdrawn(4, "return_denied", unit="A")
+    withdrawn(5, "voided")
+    service.send([*to_bytes([*stories, *withdrawn.records]), b'{"ticket_id": "Q-1", "type": 7}'])
+    service.idle()
+    service.tick(UNTIL)
+    service.idle()
+    for token in (TOKEN, "another-token-0123456789abcdef"):
+        httpx.get(
+            f"http://127.0.0.1:{port}/v1/alerts",
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=10,
+            trust_env=False,
+        )
+
+
+def _failing_at_first() -> Callable[[str, int], int]:
+    """Return a receiver's script: of the first delivery that comes, the first call fails."""
+    failed: list[str] = []
+
+    def status(webhook_id: str, call: int) -> int:
+        if not failed:
+            failed.append(webhook_id)
+            return 503
+        return 204
+
+    return status
+
+
+def _api_clients(folder: Path) -> str:
+    (folder / "token").write_text(TOKEN)
+    path = folder / "clients.yaml"
+    path.write_text("clients: [{name: test, token: {file: token}, role: subscriber, subscriber: test}]\n")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def scraped(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Prometheus, configured as it is deployed, that watched two workers, dispatch and the API from start to end of a run."""
+    folder = tmp_path_factory.mktemp("deploy")
+    receiver = Receiver([SECRET], script=_failing_at_first())
+    with (
+        alertmanager(folder) as alerts_to,
+        serve(receiver) as url,
+        live(
+            kafka,
+            folder,
+            "deploy.",
+            SUBSCRIBERS_FILE=str(subscribers_file(folder, url)),
+            API_CLIENTS_FILE=_api_clients(folder),
+        ) as service,
+    ):
+        service.start(*PROCESSES)
+        service.wait_until_ready()
+        targets = [
+            {"targets": [f"127.0.0.1:{service.port(name)}"], "labels": {"process": process}}
+            for name, process in PROCESSES.items()
+        ]
+        with prometheus(prometheus_folder(folder / "prometheus", targets, alerts_to)) as watching:
+            watching.until(f'count(up{{job="hotline-watch"}} == 1) == {len(PROCESSES)}')
+            # What is counted before the first look is no increase.
+            watching.until("sum(hw_events_total) == 0")
+            watching.until("sum(hw_dispatch_attempts_total) == 0")
+            _feed(service, service.port("api"))
+            # A warning that another one overtakes is never sent: what counts is that nothing waits any longer.
+            watching.until('sum(hw_dispatch_attempts_total{outcome="accepted"}) > 5 and sum(hw_lag_records) == 0', 60)
+            watching.until("sum(hw_dispatch_pending) == 0", 60)
+            watching.until("sum(hw_api_auth_failures_total) == 1")
+            yield watching
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", QUERIES, ids=lambda one: f"{one.dashboard}: {one.panel}")
+def test_a_panel_shows_what_happened(scraped: Prometheus, asked: Asked) -> None:
+    def shown() -> bool:
+        values = scraped.ask(asked.query)
+        if not values or not all(math.isfinite(value) for value in values):
+            return False
+        return asked.panel in ZERO_IS_WELL[asked.dashboard] or max(values) > 0
+
+    eventually(shown, 15, asked.query)
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_the_choice_of_subscribers_is_answered(scraped: Prometheus) -> None:
+    (variable,) = [one for one in _read("delivery.json")["templating"]["list"] if one["name"] == "subscriber"]
+    found = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"])
+    assert found
+    values = scraped.get(f"label/{found[2]}/values", **{"match[]": found[1]})
+    assert values == ["test"]
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_every_alert_is_evaluated_on_metrics_that_are_there(scraped: Prometheus) -> None:
+    def evaluated() -> bool:
+        groups = scraped.get("rules", type="alert")["groups"]
+        health = {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
+        assert "err" not in health.values(), [rule.get("lastError") for group in groups for rule in group["rules"]]
+        return set(health) == {rule["alert"] for rule in alert_rules()} and set(health.values()) == {"ok"}
+
+    eventually(evaluated, 30)
+    known = set(scraped.get("label/__name__/values"))
+    for rule in alert_rules():
+        names = set(re.findall(r"\b(?:hw|process)_[a-z_]+\b|\bup\b", rule["expr"]))
+        assert names, rule["alert"]
+        assert names <= known, rule["alert"]
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_prometheus_sends_its_alerts_to_alertmanager(scraped: Prometheus) -> None:
+    eventually(lambda: len(scraped.get("alertmanagers")["activeAlertmanagers"]) == 1, 15)
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_labels_are_closed_sets(scraped: Prometheus) -> None:
+    series = scraped.get("series", **{"match[]": '{__name__=~"hw_.*"}'})
+    labels = {name for one in series for name in one} - {"__name__", "job", "instance", "process", "le"}
+    closed = {
+        "category",
+        "kind",
+        "layer",
+        "level",
+        "method",
+        "outcome",
+        "partition",
+        "reason",
+        "route",
+        "rule",
+        "stage",
+    }
+    closed |= {"status", "subscriber", "table", "topic", "type", "unit_kind"}
+    assert labels - closed == set(), "a new label: never a ticket, a citizen, a unit or free text"
+    text = json.dumps(series)
+    for word in ("JZ-1", "YH-3", "W-1", "case:", "甲"):
+        assert word not in text
