@@ -29,6 +29,8 @@ from models.subscriber import Subscriber
 _NO_LANE = Lane()
 SUPERSEDED = "superseded"
 """What is held gives way to a newer version of the same rule."""
+RELEASED = "released"
+"""What was held is queued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ DECISION_REASONS = (
     *(reason for reason in DedupReason if reason is not DedupReason.NEW),
     SUPERSEDED,
 )
+COUNTED_REASONS = (*DECISION_REASONS, RELEASED, *(kind for kind in DeliveryKind if kind is not DeliveryKind.ALERT))
+"""What is counted: decisions, and what is queued without a new one."""
 
 
 def decide(
@@ -172,4 +176,15 @@ def _is_refused(due: Due, subscriber: Subscriber, directory: Directory, now: int
     return refusal(Alert.model_validate_json(due.alert_json), subscriber, directory.registry, now) is not None
 
 
-__all__ = ["DECISION_REASONS", "SUPERSEDED", "Attempted", "Decision", "Due", "Outcome", "attempt", "decide"]
+__all__ = [
+    "COUNTED_REASONS",
+    "DECISION_REASONS",
+    "RELEASED",
+    "SUPERSEDED",
+    "Attempted",
+    "Decision",
+    "Due",
+    "Outcome",
+    "attempt",
+    "decide",
+]

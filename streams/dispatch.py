@@ -23,6 +23,7 @@ from alerting.outbox_state import CaseOutbox, Item, decode
 from alerting.send import Clock
 from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord
+from models.times import SECOND
 from streams.bulk import Record, send_many
 from streams.directories import DirectorySource
 from streams.dispatch_batch import Batch, body_key, case_key, case_of
@@ -43,6 +44,8 @@ BATCH_RECORDS_MAX = 500
 DRAIN_SECONDS = 15.0
 LOOK_SECONDS = 1.0
 """How often the files are looked at, and what is held."""
+AGAIN_SECONDS = 60
+"""After so long what is due, and could not be said, is looked at again."""
 
 
 def wall_clock() -> int:
@@ -83,6 +86,7 @@ class Dispatch:
     ) -> None:
         self.app, self.topics, self.directories = app, topics, directories
         self.metrics = DispatchMetrics((subscriber.name for subscriber in directories.subscribers), registry)
+        self._show_directory()
         self.table = app.tables.add(
             BulkTable(app, name=TABLE, partitions=topics.partitions, type_id=TYPE_ID, schema=SCHEMA, die=die)
         )
@@ -167,13 +171,17 @@ class Dispatch:
     def directory_changed(self) -> None:
         """Go on with what the files say now: other senders, and everything held is judged again."""
         directory = self.directories.current
-        self.metrics.held_because(self.directories.problem)
+        self._show_directory()
         if directory is None:
             return
         self._reconfigure(directory)
         for cases in self._wakes.values():
             cases.update(dict.fromkeys(cases, 0))
         self._released.set()
+
+    def _show_directory(self) -> None:
+        self.metrics.held_because(self.directories.problem)
+        self.metrics.file_rejected(self.directories.rejected)
 
     def _reconfigure(self, directory: Directory) -> None:
         added = set()
@@ -212,7 +220,7 @@ class Dispatch:
         for name, queued, held in batch.backlog_changes():
             self._count(partition, name, queued, held)
         for case_id, state in batch.states.items():
-            self._wake_later(partition, case_id, wake_at(state, directory))
+            self._wake_later(partition, case_id, self._look_again_at(state, directory, batch.now))
         for name, reason in batch.decisions:
             self.metrics.decided(name, reason)
         for refused in batch.quarantine:
@@ -220,6 +228,13 @@ class Dispatch:
             self.metrics.unreadable(refused.topic.removeprefix(self.topics.prefix).removeprefix("hw."))
         self._batches += 1
         self._last_batch_at = self._clock()
+
+    def _look_again_at(self, state: CaseOutbox, directory: Directory, now: int) -> int | None:
+        at = wake_at(state, directory)
+        if at is not None and directory is not self.directories.current:
+            return 0  # the files it was decided by were replaced while it was being written
+        # A reminder that is due and has to wait (quiet hours, an endpoint that is down) is not looked at all the time.
+        return at if at is None or at > now else now + AGAIN_SECONDS * SECOND
 
     def _wake_later(self, partition: int, case_id: str, at: int | None) -> None:
         cases = self._wakes.setdefault(partition, {})
@@ -243,9 +258,10 @@ class Dispatch:
         for case_id, state in self._cases(partition):
             for name, lane in state.lanes.items():
                 self._count(partition, name, len(lane.queue), len(lane.held))
-            # Without a directory nobody knows who is to be reminded when: everything is looked at once there is one.
-            at = wake_at(state, directory) if directory is not None else 0
-            self._wake_later(partition, case_id, at)
+            # What is held may no longer be, by files that changed while no worker ran. And without a directory nobody knows
+            # who is to be reminded when: everything is looked at once there is one.
+            held = any(lane.held for lane in state.lanes.values())
+            self._wake_later(partition, case_id, 0 if held or directory is None else wake_at(state, directory))
             for one in confirmed.unwritten_of(state):
                 self._unwritten.setdefault(partition, {})[case_id, one.subscriber, one.item.name] = one
             self._show_heads(partition, state)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from alerting.stages import DECISION_REASONS
+from alerting.stages import COUNTED_REASONS
 from models.delivery import Outcome
 
 LATENCY_SECONDS = (0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600, 21600, 86400)
@@ -57,6 +57,11 @@ class DispatchMetrics:
         self._holding = Gauge(
             "hw_dispatch_holding", "1: nothing is sent, the unit registry is missing or broken", registry=registry
         )
+        self._rejected = Gauge(
+            "hw_dispatch_file_rejected",
+            "1: a changed file of delivery cannot be taken, what was read before stays",
+            registry=registry,
+        )
         for name in subscribers:
             self.known(name)
 
@@ -68,7 +73,7 @@ class DispatchMetrics:
         for gauge in (self._pending, self._disabled, self._held, self._breaker):
             gauge.labels(name).set(0)
         self._refused.labels(name)
-        for reason in DECISION_REASONS:
+        for reason in COUNTED_REASONS:
             self._decisions.labels(name, str(reason))
         for outcome in Outcome:
             self._attempts.labels(name, outcome.value)
@@ -89,6 +94,10 @@ class DispatchMetrics:
     def held_because(self, problem: str | None) -> None:
         """Say whether anything is sent at all."""
         self._holding.set(0 if problem is None else 1)
+
+    def file_rejected(self, problem: str | None) -> None:
+        """Say whether a file that was changed is not in force."""
+        self._rejected.set(0 if problem is None else 1)
 
     def decided(self, subscriber: str, reason: str) -> None:
         """Count what was decided for one alert and one subscriber."""

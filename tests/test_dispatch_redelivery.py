@@ -247,9 +247,9 @@ def test_a_broken_unit_registry_holds_everything_until_it_is_mended(desk: Desk) 
         for number, status, level in ((1, "raised", "yellow"), (2, "escalated", "red"))
         for case in cases
     ]
-    service.path("units").write_bytes(b"units: [")
+    service.path("units").write_bytes(b"units:\n  - {id: U-A}\n")
     try:
-        eventually(lambda: f"{service.path('units')}:1" in complaint(service), 30)
+        eventually(lambda: f"{service.path('units')}:2" in complaint(service), 30)
         service.publish(*alerts)
         # They have come, and wait.
         eventually(lambda: service.health().json()["lag"][service.topics.alerts] >= len(alerts), 30)
