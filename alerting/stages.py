@@ -90,17 +90,14 @@ def decide(
     if found is not DedupReason.NEW:
         return Decision(subscriber.name, found)
     told = alert.rule.id in lane.told
-    refused = refusal(alert, subscriber, directory.registry, now)
     waiting = lane.holds(alert.rule.id) is not None
-    reason = route(alert, subscriber, recipient=recipient, told=told, waiting=waiting, conflict=refused is not None)
+    reason = route(alert, subscriber, recipient=recipient, told=told, waiting=waiting)
     if not reason.goes_on:
-        conflict = refused is not None and reason is RouteReason.CONFLICT
-        return Decision(
-            subscriber.name,
-            found,
-            reason,
-            detail=f"{refused.reason}: {refused.detail}" if refused and conflict else None,
-        )
+        return Decision(subscriber.name, found, reason)
+    # The guard is asked last: of the many subscribers, most warnings go to few.
+    refused = refusal(alert, subscriber, directory.registry, now)
+    if refused is not None:
+        return Decision(subscriber.name, found, RouteReason.CONFLICT, detail=f"{refused.reason}: {refused.detail}")
     verdict = suppress(
         alert,
         subscriber,

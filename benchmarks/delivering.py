@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
 import time
 from collections import defaultdict
@@ -23,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from alerting.directory import DeliveryFiles
 from benchmarks.directory import settings_of
-from benchmarks.endpoints import READY, SECRET_VARIABLE, Behaviour, Endpoint, Receipt, Receipts, write_plan
+from benchmarks.endpoints import READY, SECRET_VARIABLE, Behaviour, Endpoint, Receipt, Receipts, read_plan, write_plan
 from benchmarks.latency import handed_back_twice
 from benchmarks.support import BenchmarkError, Installation, Running
 from models.decode import decode_event
@@ -112,7 +111,7 @@ async def send_steadily(
     """Send each at its appointed moment, whatever became of the earlier ones; stop early once `until()` is true."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", linger_ms=0)
     sent = Sent()
-    waiting: set[asyncio.Task[None]] = set()
+    waiting: list[asyncio.Task[None]] = []
     await producer.start()
     try:
         began = time.time()
@@ -124,9 +123,7 @@ async def send_steadily(
                 break
             sent.warned.append(one)
             sent.due[one.alert_id] = due
-            task = asyncio.create_task(_send(producer, topics, one, sent))
-            waiting.add(task)
-            task.add_done_callback(waiting.discard)
+            waiting.append(asyncio.create_task(_send(producer, topics, one, sent)))
         await asyncio.gather(*waiting)
     finally:
         await producer.stop()
@@ -162,12 +159,39 @@ async def preload(bootstrap_servers: str, topics: TopicSet, warned: Iterable[War
 
 
 @dataclass
+class Endpoints:
+    """A process of endpoints."""
+
+    running: Running
+    receipts: Receipts
+    urls: dict[str, str]
+    """by subscriber"""
+
+    def change(self) -> None:
+        """Let them go on with their later behaviour."""
+        os.kill(self.running.pid, signal.SIGUSR1)
+
+
+def start_endpoints(installation: Installation, secret: str, name: str, plan: Sequence[Endpoint]) -> Endpoints:
+    """Start a process with so many endpoints; `secret` signs what they get."""
+    written, output = installation.directory / f"{name}.plan", installation.directory / f"{name}.calls"
+    write_plan(written, list(plan))
+    output.touch()
+    running = installation.run(
+        name, ["-m", "benchmarks.endpoints", str(written), str(output)], {SECRET_VARIABLE: secret}
+    )
+    running.wait_for(READY)
+    urls = {one.name: f"http://127.0.0.1:{one.port}/warnings" for one in read_plan(written)}
+    return Endpoints(running, Receipts(output), urls)
+
+
+@dataclass
 class Delivery:
-    """A dispatch worker and the endpoints it calls, beside an installation."""
+    """A dispatch worker beside an installation."""
 
     installation: Installation
     files: DeliveryFiles
-    secret: str = field(default_factory=lambda: secrets.token_hex(24), repr=False)
+    secret: str = field(repr=False)
     http_port: int = 0
 
     @property
@@ -189,17 +213,6 @@ class Delivery:
         running = self.installation.run("dispatch", ["-m", "cli.main", "dispatch"], environment)
         return running, running.wait_for(DISPATCH_READY)
 
-    def endpoints(self, name: str, plan: Sequence[Endpoint]) -> tuple[Running, Receipts]:
-        """Start a process with so many endpoints; return it and the calls that come to it."""
-        folder = self.installation.directory
-        written, output = folder / f"{name}.plan", folder / f"{name}.calls"
-        write_plan(written, list(plan))
-        output.touch()
-        arguments = ["-m", "benchmarks.endpoints", str(written), str(output)]
-        running = self.installation.run(name, arguments, {SECRET_VARIABLE: self.secret})
-        running.wait_for(READY)
-        return running, Receipts(output)
-
     def metric(self, name: str) -> dict[str, float]:
         """Return what the dispatch worker counts under a name, by subscriber."""
         text = httpx.get(f"http://127.0.0.1:{self.http_port}/metrics", trust_env=False, timeout=30).text
@@ -209,11 +222,6 @@ class Delivery:
                 if sample.name == name:
                     found[sample.labels["subscriber"]] += sample.value
         return found
-
-
-def change_behaviour(endpoints: Running) -> None:
-    """Let the endpoints go on with their later behaviour."""
-    os.kill(endpoints.pid, signal.SIGUSR1)
 
 
 def wait_until(done: Callable[[], bool], check: Callable[[], None], timeout_seconds: float, what: str) -> None:

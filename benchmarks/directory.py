@@ -49,8 +49,17 @@ def write_teams(
 
 def settings_of(files: DeliveryFiles) -> dict[str, str]:
     """Return the environment that names the files to a dispatch worker."""
-    named = {"SUBSCRIBERS_FILE": files.subscribers, "UNITS_FILE": files.units, "ROUTING_FILE": files.routing}
-    return {f"HOTLINE_WATCH_{name}": str(path) for name, path in named.items()}
+    return {f"HOTLINE_WATCH_{name.upper()}": str(path) for name, path in file_settings(files).items()}
+
+
+def file_settings(files: DeliveryFiles) -> dict[str, Path | None]:
+    """Return the settings that name the files."""
+    return {
+        "subscribers_file": files.subscribers,
+        "units_file": files.units,
+        "routing_file": files.routing,
+        "suppression_file": files.suppression,
+    }
 
 
 def _write(folder: Path, entries: list[Mapping[str, Any]], units: Any, to: Any, secret: str) -> DeliveryFiles:
@@ -60,8 +69,11 @@ def _write(folder: Path, entries: list[Mapping[str, Any]], units: Any, to: Any, 
         "routes": [{"id": "all", "title": "全部", "to": to}],
         "cases": [{"name": "任何预警", "family": "P", "accused": [{"kind": "department"}], "branch": "all"}],
     }
-    files = DeliveryFiles(folder / "subscribers.yaml", folder / "units.yaml", folder / "routing.yaml")
+    files = DeliveryFiles(
+        folder / "subscribers.yaml", folder / "units.yaml", folder / "routing.yaml", folder / "suppression.yaml"
+    )
     contents = {
+        files.suppression: {"inhibit": []},  # everything goes out, so that everything can be counted
         files.subscribers: {"subscribers": [{**common, **entry} for entry in entries]},
         files.units: {"units": units},
         files.routing: routing,

@@ -56,7 +56,8 @@ class Endpoint:
     """One endpoint: where, what it does, and what it does after SIGUSR1 (the same where nothing is said)."""
 
     name: str
-    port: int
+    port: int = 0
+    """0: any that is free; the plan then says which"""
     behaviour: Behaviour = Behaviour.TAKES
     later: Behaviour | None = None
     running: int = 0
@@ -174,7 +175,8 @@ def write_plan(path: Path, endpoints: list[Endpoint]) -> None:
     path.write_bytes(orjson.dumps([(one.name, one.port, one.behaviour, one.later) for one in endpoints]))
 
 
-def _read_plan(path: Path) -> list[Endpoint]:
+def read_plan(path: Path) -> list[Endpoint]:
+    """Return the endpoints of a plan."""
     return [
         Endpoint(name, port, Behaviour(behaviour), Behaviour(later) if later else None)
         for name, port, behaviour, later in orjson.loads(path.read_bytes())
@@ -183,12 +185,14 @@ def _read_plan(path: Path) -> list[Endpoint]:
 
 async def _serve(plan: Path, output: IO[bytes]) -> None:
     secret = WebhookSecret.parse(os.environ[SECRET_VARIABLE])
-    endpoints = _read_plan(plan)
+    endpoints = read_plan(plan)
     loop = asyncio.get_running_loop()
     for endpoint in endpoints:
-        await loop.create_server(
+        server = await loop.create_server(
             lambda one=endpoint: _Connection(one, secret, output), "127.0.0.1", endpoint.port, backlog=512
         )
+        endpoint.port = server.sockets[0].getsockname()[1]
+    write_plan(plan, endpoints)  # with the ports that they came to
 
     def change() -> None:
         for endpoint in endpoints:

@@ -10,6 +10,7 @@ twice in effect, or out of the order of its case.
 import argparse
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,17 +20,17 @@ from benchmarks.delivering import (
     VERSIONS,
     Arrivals,
     Delivery,
+    Endpoints,
     Sent,
-    change_behaviour,
     send_steadily,
+    start_endpoints,
     wait_until,
     warnings_of,
 )
 from benchmarks.directory import write_teams
-from benchmarks.endpoints import Behaviour, Endpoint, Receipts
+from benchmarks.endpoints import Behaviour, Endpoint
 from benchmarks.result import Result, Row, lines, percentile, write_result
 from benchmarks.support import BenchmarkError, Running, Usage, scratch
-from streams.supervisor import free_port
 
 SUBSCRIBERS = 50
 SICK = (Behaviour.HANGS, Behaviour.DRIPS, Behaviour.FAILS, Behaviour.BUSY)
@@ -60,8 +61,7 @@ class Fanout:
 
     delivery: Delivery
     worker: Running
-    endpoints: Running
-    receipts: Receipts
+    endpoints: Endpoints
     subscribers: dict[str, str]
     """department → the subscriber that is told of it"""
     sick: frozenset[str]
@@ -82,7 +82,7 @@ class Fanout:
         missing = set(self.expected(sent))
 
         def all_came() -> bool:
-            self.arrivals.take(self.receipts.read())
+            self.arrivals.take(self.endpoints.receipts.read())
             missing.difference_update(self.arrivals.first)
             return not missing
 
@@ -105,7 +105,7 @@ class Fanout:
 
     def _alive(self) -> bool:
         self.worker.check()
-        self.endpoints.check()
+        self.endpoints.running.check()
         return False
 
     def _accused(self, case: int) -> tuple[str, ...]:
@@ -118,22 +118,23 @@ def run(quick: bool = False, warnings: int | None = None, per_second: float = PE
     names = [f"subscriber-{number:02d}" for number in range(SUBSCRIBERS)]
     sick = dict(zip(names[:: SUBSCRIBERS // len(SICK)], SICK, strict=False))
     with scratch() as installation:
-        plan = [Endpoint(name, free_port(), later=sick.get(name)) for name in names]
-        entries = [{"name": one.name, "url": f"http://127.0.0.1:{one.port}/warnings"} for one in plan]
+        secret = secrets.token_hex(24)
+        plan = [Endpoint(name, later=sick.get(name)) for name in names]
+        endpoints = start_endpoints(installation, secret, "endpoints", plan)
+        entries = [{"name": name, "url": url} for name, url in endpoints.urls.items()]
         files, departments = write_teams(installation.directory, entries)
-        delivery = Delivery(installation, files)
-        endpoints, receipts = delivery.endpoints("endpoints", plan)
+        delivery = Delivery(installation, files, secret)
         worker, _ = delivery.dispatch()
         subscribers = {department: name for name, department in departments.items()}
-        fanout = Fanout(delivery, worker, endpoints, receipts, subscribers, frozenset(sick), fan, per_second)
+        fanout = Fanout(delivery, worker, endpoints, subscribers, frozenset(sick), fan, per_second)
         fanout.stretch(WARM_UP_WARNINGS, "a")
         before = fanout.stretch(min(int(warnings * HEALTHY_SHARE), HEALTHY_WARNINGS_MAX), "b")
-        change_behaviour(endpoints)
+        endpoints.change()
         after = fanout.stretch(warnings, "c")
         pending = delivery.metric("hw_dispatch_pending")
         used = worker.usage()
         worker.stop()
-        fanout.arrivals.take(receipts.read())
+        fanout.arrivals.take(endpoints.receipts.read())
     fanout.arrivals.check()
     if stuck := sum(count for name, count in pending.items() if name not in sick):
         raise BenchmarkError(f"{stuck:g} deliveries to healthy subscribers are not recorded as accepted")
@@ -143,7 +144,7 @@ def run(quick: bool = False, warnings: int | None = None, per_second: float = PE
 def _result(fanout: Fanout, before: Stretch, after: Stretch, kept: float, used: Usage, quick: bool) -> Result:
     well, _ = fanout.latencies(before)
     beside, due = fanout.latencies(after)
-    counts = [one.behaviour for one in fanout.receipts.all]
+    counts = [one.behaviour for one in fanout.endpoints.receipts.all]
     rows = (
         Row("p99 beside four sick endpoints ÷ p99 with none", percentile(beside, 0.99) / percentile(well, 0.99), "×"),
         Row("warning → webhook beside four sick endpoints, p50", percentile(beside, 0.5), "ms"),

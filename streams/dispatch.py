@@ -6,6 +6,7 @@ alerting/outbox.py.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ from alerting.send import Clock
 from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord
 from models.times import SECOND
+from streams.batches import PartitionLostError
 from streams.bulk import Record, send_many
 from streams.directories import DirectorySource
 from streams.dispatch_batch import Batch, body_key, case_key, case_of
@@ -164,8 +166,12 @@ class Dispatch:
 
     async def _directory(self) -> Directory:
         while (directory := self.directories.current) is None:
+            if not self.app.consumer.flow_active:
+                raise PartitionLostError("a rebalance or the end does not wait for a directory")
             self._released.clear()
-            await self._released.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._released.wait()
         return directory
 
     def directory_changed(self) -> None:

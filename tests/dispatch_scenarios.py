@@ -91,14 +91,14 @@ class Installation:
         common = {"secret": {"file": "hook.secret"}, "allow_http": True, "allow_networks": ["127.0.0.0/8"]}
         self.write("subscribers", {"subscribers": [common | entry for entry in entries]})
 
-    def start(self, failpoint: str = "") -> Worker:
-        """Start the dispatch worker over the same data as before; does not wait."""
+    def start(self, failpoint: str = "", data: str = "data") -> Worker:
+        """Start a dispatch worker, over the same data as before where no other folder is named; does not wait."""
         log = self.folder / "logs" / f"dispatch-{len(self.workers)}.log"
         settings = {
             "BOOTSTRAP_SERVERS": self.servers,
             "TOPIC_PREFIX": self.topics.prefix,
             "PARTITIONS": str(self.topics.partitions),
-            "DATA_DIR": str(self.folder / "data"),
+            "DATA_DIR": str(self.folder / data),
             "COMMIT_INTERVAL_SECONDS": "0.2",
             "SESSION_TIMEOUT_SECONDS": "3",
             "RETRY_SCALE": "0.01",

@@ -271,9 +271,12 @@ def test_without_a_unit_registry_everything_is_held_until_there_is_one(kafka: Em
         service.write("routing", by_rule({"P01": "OFFICE"}))
         cases = [f"case-{number}" for number in range(3)]
         service.publish(*(make_alert(f"{case}.1", case) for case in cases))
-        service.start()
+        first = service.start()
         eventually(lambda: str(service.path("units")) in complaint(service), 30)
         eventually(lambda: service.health().json()["lag"].get(service.topics.alerts) == len(cases), 30)
+        service.start(data="another")  # nobody who joins has to wait for what is held
+        eventually(lambda: str(service.path("units")) in complaint(service), 60)
+        assert first.stop() == 0
         service.publish(*(make_alert(f"{case}.2", case, sequence=2, status="escalated", level="red") for case in cases))
         assert receiver.calls == {}
         service.write("units", {"units": [office("OFFICE", "测试监督室", "first"), ACCUSED]})
