@@ -17,7 +17,7 @@ from benchmarks.report import RESULTS
 from benchmarks.result import Result, lines, write_result
 from benchmarks.support import BenchmarkError
 
-NAMES = ("pipeline", "latency", "backtest", "memory", "screening")
+NAMES = ("pipeline", "latency", "fanout", "backlog", "backtest", "memory", "screening")
 
 
 def main(arguments: list[str] | None = None) -> int:

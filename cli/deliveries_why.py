@@ -123,6 +123,12 @@ def reroute(
     found: Alert | None = _history(servers, topics, alert).alert(alert)
     if found is None:
         fail(f"there is no alert {alert} on {topics.alerts}")
+    later = _later(servers, topics, found)
+    if later is not None:
+        # Whoever was told the old one now would never hear what became of it.
+        fail(
+            f"alert {alert} is not in force any more: {later.alert_id} ({later.status}) came after it; decide about that one"
+        )
     request = RedeliveryRequest(
         request_id=uuid.uuid4().hex,
         kind=RedeliveryKind.REROUTE,
@@ -140,6 +146,15 @@ def _history(servers: str, topics: "TopicSet", alert_id: str | None, ticket_id: 
 
     try:
         return read_history(servers, topics, alert_id, ticket_id)
+    except (ClusterUnreachableError, TopicUnreadableError) as error:
+        fail(str(error))
+
+
+def _later(servers: str, topics: "TopicSet", alert: "Alert") -> "Alert | None":
+    from streams.delivery_history import ClusterUnreachableError, TopicUnreadableError, later_version
+
+    try:
+        return later_version(servers, topics, alert)
     except (ClusterUnreachableError, TopicUnreadableError) as error:
         fail(str(error))
 

@@ -66,6 +66,18 @@ def read_history(
     return History(alerts, decisions, list(deliveries.values()))
 
 
+def later_version(bootstrap_servers: str, topics: TopicSet, alert: Alert) -> Alert | None:
+    """Return the last version of an alert's case and rule, None where it is that one itself. Raises
+    ClusterUnreachableError, TopicUnreadableError.
+    """
+    needle, last = alert.case_id.encode(), alert
+    values = (one for one in read_values(bootstrap_servers, topics.alerts) if needle in one)
+    for one in _decoded(values, Alert):
+        if (one.case_id, one.rule.id) == (alert.case_id, alert.rule.id) and one.sequence > last.sequence:
+            last = one
+    return None if last is alert else last
+
+
 def _decoded(values: Iterable[bytes], model: type[Model]) -> Iterator[Model]:
     for value in values:
         try:
@@ -74,4 +86,4 @@ def _decoded(values: Iterable[bytes], model: type[Model]) -> Iterator[Model]:
             continue  # the dispatch worker quarantines it
 
 
-__all__ = ["ClusterUnreachableError", "History", "TopicUnreadableError", "read_history"]
+__all__ = ["ClusterUnreachableError", "History", "TopicUnreadableError", "later_version", "read_history"]

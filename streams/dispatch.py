@@ -19,12 +19,11 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from alerting.addresses import Resolver
 from alerting.directory import DeliveryFiles, Directory
-from alerting.outbox import heads, wake_at
+from alerting.outbox import heads, next_look, wake_at
 from alerting.outbox_state import CaseOutbox, Item, decode
 from alerting.send import Clock
 from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord
-from models.times import SECOND
 from streams.batches import PartitionLostError
 from streams.bulk import Record, send_many
 from streams.directories import DirectorySource
@@ -46,8 +45,6 @@ BATCH_RECORDS_MAX = 500
 DRAIN_SECONDS = 15.0
 LOOK_SECONDS = 1.0
 """How often the files are looked at, and what is held."""
-AGAIN_SECONDS = 60
-"""After so long what is due, and could not be said, is looked at again."""
 
 
 def wall_clock() -> int:
@@ -236,11 +233,9 @@ class Dispatch:
         self._last_batch_at = self._clock()
 
     def _look_again_at(self, state: CaseOutbox, directory: Directory, now: int) -> int | None:
-        at = wake_at(state, directory)
-        if at is not None and directory is not self.directories.current:
-            return 0  # the files it was decided by were replaced while it was being written
-        # A reminder that is due and has to wait (quiet hours, an endpoint that is down) is not looked at all the time.
-        return at if at is None or at > now else now + AGAIN_SECONDS * SECOND
+        at = next_look(state, directory, now)
+        # 0: the files it was decided by were replaced while it was being written.
+        return 0 if at is not None and directory is not self.directories.current else at
 
     def _wake_later(self, partition: int, case_id: str, at: int | None) -> None:
         cases = self._wakes.setdefault(partition, {})

@@ -314,6 +314,13 @@ def test_what_went_to_nobody_is_sent_when_it_is_asked_again_after_the_registry_w
     told = {record.subscriber for _, record in service.deliveries() if record.case_id == case}
     assert told == {"later"}
 
+    later = {"units": [accused], "sequence": 2, "status": "retracted"}
+    service.publish(make_alert("withdrawn", case, **later, **of_rule("P02")))
+    eventually(lambda: numbers(lane(receiver, "later", case)) == [1, 2], 60)
+    outdated = call(deliveries_app, "reroute", "--alert", "conflicting", *service.where)
+    assert outdated.exit_code == 2
+    assert "withdrawn (retracted) came after it" in outdated.output
+
 
 # --- silences that end ---
 
