@@ -33,13 +33,14 @@ from models.alert import Alert
 from models.base import Status
 from models.delivery import DeliveryKind, DeliveryRecord, DeliveryStatus, Outcome
 from models.subscriber import Subscriber
-from models.times import parse_instant
+from models.times import MINUTE, parse_instant
 
 Numbering = Callable[[str], int]
 """Returns a subscriber's next position."""
 Bodies = Callable[[str], Alert | None]
 """Returns an alert that is kept, None where it is missing."""
 NEVER = 2**63 - 1
+LOOK_AGAIN = MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +260,15 @@ def wake_at(state: CaseOutbox, directory: Directory) -> int | None:
         if subscriber is not None and subscriber.repeat_hours is not None:
             times += [due for told in lane.told.values() if (due := repeat_at(told, subscriber)) is not None]
     return min(times, default=None)
+
+
+def next_look(state: CaseOutbox, directory: Directory, now: int) -> int | None:
+    """Return when the case is to be looked at again after it was looked at now; None: not until something comes.
+
+    A reminder that is due and has to wait (quiet hours, one that is still on its way) is not looked at all the time.
+    """
+    at = wake_at(state, directory)
+    return at if at is None or at > now else now + LOOK_AGAIN
 
 
 def fold(state: CaseOutbox, record: DeliveryRecord, offset: int) -> Folded:

@@ -2,6 +2,7 @@
 a whole.
 """
 
+import hashlib
 import os
 import ssl
 import stat
@@ -70,6 +71,7 @@ class _Entry:
 
     def load(self) -> Subscriber:
         entry = self.entry
+        ca_file, client_certificate = self._ca_file(), self._client_certificate()
         keys = Keys(
             url=self._url(),
             secrets=self._rolling("secret", entry.secret, entry.previous_secrets, WebhookSecret.parse),
@@ -77,8 +79,9 @@ class _Entry:
             robot_secret=self._read("robot_secret", entry.robot_secret, RobotSecret.parse)
             if entry.robot_secret
             else None,
-            ca_file=self._ca_file(),
-            client_certificate=self._client_certificate(),
+            ca_file=ca_file,
+            client_certificate=client_certificate,
+            tls_digest=_digest((*((ca_file,) if ca_file else ()), *(client_certificate or ()))),
         )
         return resolved(entry, keys)
 
@@ -152,6 +155,13 @@ class _Entry:
             problem = "cannot be read as a PEM certificate and its key (one without a passphrase)"
             raise self._error("client_certificate", f"client_certificate: {problem}") from None
         return cert_file, key_file
+
+
+def _digest(paths: Sequence[str]) -> str:
+    whole = hashlib.sha256()
+    for path in paths:
+        whole.update(hashlib.sha256(Path(path).read_bytes()).digest())
+    return whole.hexdigest() if paths else ""
 
 
 def _url_text(text: str) -> str:

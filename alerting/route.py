@@ -1,7 +1,6 @@
 """Does this subscriber get this alert? One pure function; its answer is a reason.
 
-The routing tree has said by now whether one of the subscriber's owners is a recipient, and the guard whether it may be
-told at all.
+The routing tree has said by now whether the unit that has the subscriber is a recipient; the guard has the last word.
 """
 
 from enum import StrEnum
@@ -30,13 +29,11 @@ class RouteReason(StrEnum):
         return self in (RouteReason.WANTED, RouteReason.FOLLOW_UP)
 
 
-def route(
-    alert: Alert, subscriber: Subscriber, *, recipient: bool, told: bool, waiting: bool, conflict: bool
-) -> RouteReason:
-    """Return whether and why.
+def route(alert: Alert, subscriber: Subscriber, *, recipient: bool, told: bool, waiting: bool) -> RouteReason:
+    """Return whether and why; the conflict guard is asked after it.
 
     `recipient`: the routing tree leads to the subscriber; `told`: an earlier version of this case and rule went, or is
-    about to go, to it; `waiting`: one is held back for it; `conflict`: the guard refuses.
+    about to go, to it; `waiting`: one is held back for it.
 
     A correction or a retraction goes to everybody who was told, whatever route and filters say by now, and to nobody
     else; of what is only held, the corrected version takes the place. Filters on units look at the accused ones only:
@@ -44,12 +41,6 @@ def route(
     """
     if not alert.push:
         return RouteReason.NOT_PUSHED
-    reason = _wanted(alert, subscriber, recipient, told, waiting)
-    # A warning must never reach the accused unit or one below it, not even as a correction.
-    return RouteReason.CONFLICT if reason.goes_on and conflict else reason
-
-
-def _wanted(alert: Alert, subscriber: Subscriber, recipient: bool, told: bool, waiting: bool) -> RouteReason:
     if alert.status in (Status.CORRECTED, Status.RETRACTED):
         if told:
             return RouteReason.FOLLOW_UP

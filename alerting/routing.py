@@ -76,7 +76,7 @@ class RoutingTree:
         finder = Finder(alert, accused, registry, now)
         if unknown:
             day = datetime_of(parse_instant(alert.event_time)).strftime("%Y-%m-%d")
-            reason = f"单位登记表中没有{'、'.join(unknown)}在{day}的记录;不按名称相近推定单位"
+            reason = f"单位名录中没有{'、'.join(unknown)}在{day}的记录;不按名称相近推定单位"
             return _pooled(finder, HUMAN_POOL, DUTY_TITLES[Duty.HUMAN_POOL], (f"{reason}。",))
         subject = _subject(alert, accused, registry)
         path = path_of(self.file.routes, subject)
@@ -144,7 +144,7 @@ def _pooled(finder: Finder, branch: str, title: str, why: tuple[str, ...]) -> Ro
     for recipient, sentence in _found(finder, "to", _POOL):
         if recipient is not None:
             return Routed(branch, title, (*why, f"转人工研判。{sentence}"), (recipient,), True)
-        why = (*why, f"应转人工研判。{sentence}", "没有可用的人工研判池,暂不投递;请补全单位登记表后重新分送。")
+        why = (*why, f"应转人工研判。{sentence}", "没有可用的人工研判池,暂不投递;请补全单位名录后重新分送。")
     return Routed(branch, title, why, (), True)
 
 

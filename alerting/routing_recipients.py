@@ -54,7 +54,7 @@ class Finder:
             yield Found(unit, f"承担“{title}”职责") if unit else Found(None, f"没有单位承担“{title}”职责")
         elif selector.unit_id is not None:
             unit = self.registry.unit(selector.unit_id, self.now)
-            why = "由该分支指定" if unit else f"该分支指定的{selector.unit_id}目前不在单位登记表中"
+            why = "由该分支指定" if unit else f"该分支指定的{selector.unit_id}目前不在单位名录中"
             yield Found(unit, why)
 
     def _usable(self, found: Found) -> Found:

@@ -29,6 +29,8 @@ from models.subscriber import Subscriber
 _NO_LANE = Lane()
 SUPERSEDED = "superseded"
 """What is held gives way to a newer version of the same rule."""
+RELEASED = "released"
+"""What was held is queued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ DECISION_REASONS = (
     *(reason for reason in DedupReason if reason is not DedupReason.NEW),
     SUPERSEDED,
 )
+COUNTED_REASONS = (*DECISION_REASONS, RELEASED, *(kind for kind in DeliveryKind if kind is not DeliveryKind.ALERT))
+"""What is counted: decisions, and what is queued without a new one."""
 
 
 def decide(
@@ -86,17 +90,14 @@ def decide(
     if found is not DedupReason.NEW:
         return Decision(subscriber.name, found)
     told = alert.rule.id in lane.told
-    refused = refusal(alert, subscriber, directory.registry, now)
     waiting = lane.holds(alert.rule.id) is not None
-    reason = route(alert, subscriber, recipient=recipient, told=told, waiting=waiting, conflict=refused is not None)
+    reason = route(alert, subscriber, recipient=recipient, told=told, waiting=waiting)
     if not reason.goes_on:
-        conflict = refused is not None and reason is RouteReason.CONFLICT
-        return Decision(
-            subscriber.name,
-            found,
-            reason,
-            detail=f"{refused.reason}: {refused.detail}" if refused and conflict else None,
-        )
+        return Decision(subscriber.name, found, reason)
+    # The guard is asked last: of the many subscribers, most warnings go to few.
+    refused = refusal(alert, subscriber, directory.registry, now)
+    if refused is not None:
+        return Decision(subscriber.name, found, RouteReason.CONFLICT, detail=f"{refused.reason}: {refused.detail}")
     verdict = suppress(
         alert,
         subscriber,
@@ -172,4 +173,15 @@ def _is_refused(due: Due, subscriber: Subscriber, directory: Directory, now: int
     return refusal(Alert.model_validate_json(due.alert_json), subscriber, directory.registry, now) is not None
 
 
-__all__ = ["DECISION_REASONS", "SUPERSEDED", "Attempted", "Decision", "Due", "Outcome", "attempt", "decide"]
+__all__ = [
+    "COUNTED_REASONS",
+    "DECISION_REASONS",
+    "RELEASED",
+    "SUPERSEDED",
+    "Attempted",
+    "Decision",
+    "Due",
+    "Outcome",
+    "attempt",
+    "decide",
+]

@@ -156,7 +156,7 @@ def repeat_at(told: Told, subscriber: Subscriber) -> int | None:
 def explain_verdict(verdict: Verdict) -> str:
     """Return a verdict as a Chinese sentence."""
     detail = verdict.detail or ""
-    until = format_minute(verdict.until) if verdict.until is not None else "事项有变化"
+    until = format_minute(verdict.until) if verdict.until is not None else "案件有变化"
     match verdict.reason:
         case SuppressReason.NONE:
             return "不暂缓,立即发送。"
@@ -169,4 +169,4 @@ def explain_verdict(verdict: Verdict) -> str:
             return f"免打扰时段({detail}),暂缓至 {until}。"
         case SuppressReason.GROUP_WAIT:
             second = f"{datetime_of(verdict.until):%Y-%m-%d %H:%M:%S}" if verdict.until is not None else until
-            return f"等待同一事项的其他预警({detail}),暂缓至 {second}。"
+            return f"等待同一案件的其他预警({detail}),暂缓至 {second}。"

@@ -34,21 +34,20 @@ REASONS = {
     "wanted": "符合订阅条件",
     "follow_up": "此前收到过该预警,更正、撤回一并送达",
     "not_pushed": "测试工单、试运行规则或历史数据,不推送",
-    "conflict": "接收方是预警所指单位或其下级,一律不投",
+    "conflict": "订阅方属于预警所指单位或其下级,一律不投",
     "never_told": "此前没有收到过该预警,更正、撤回不必告知",
     "level": "级别不在订阅范围内",
     "family": "类别不在订阅范围内",
     "unit": "所指单位不在订阅范围内",
-    "not_routed": "分送规则没有指向该接收方",
+    "not_routed": "分送规则没有指向该订阅方",
     "seen": "此前已经发送,不重复",
     "queued": "已在发送队列中",
     "held": "此前已暂缓,尚未到再次判断的时间",
-    "group_wait": "等待与同一事项的其他预警一并发送",
-    "inhibited": "同一事项已有更要紧的预警",
+    "group_wait": "等待与同一案件的其他预警一并发送",
+    "inhibited": "同一案件已有更要紧的预警",
     "silenced": "静默期内",
     "quiet_hours": "免打扰时段内",
     "superseded": "已被同一预警的新版本取代",
-    "nobody": "没有可投的接收方",
 }
 """What a decision's reason means to people; a reason of a later version is shown as its code."""
 
@@ -129,12 +128,12 @@ def _summary(alert: Alert | None, decisions: Sequence[DecisionRecord], lines: Se
     if lines:
         sent = sum(line.code is WhyCode.DELIVERED for line in lines)
         held = sum(line.code is WhyCode.HELD for line in lines)
-        return f"涉及 {len(lines)} 个接收方:已送达 {sent} 个" + (f",暂缓 {held} 个。" if held else "。")
+        return f"涉及 {len(lines)} 个订阅方:已送达 {sent} 个" + (f",暂缓 {held} 个。" if held else "。")
     if alert is None and not decisions:
         return "没有这条预警的记录:编号有误,或已超过保存期限。"
     if alert is not None and not alert.push:
-        return f"没有投给任何接收方:{REASONS['not_pushed']}。"
-    return "没有投给任何接收方。" if decisions else "投递服务还没有处理这条预警,或没有留下记录。"
+        return f"没有投给任何订阅方:{REASONS['not_pushed']}。"
+    return "没有投给任何订阅方。" if decisions else "投递服务还没有处理这条预警,或没有留下记录。"
 
 
 def _line(name: str, decisions: Sequence[DecisionRecord], deliveries: Sequence[DeliveryRecord]) -> WhyLine:
@@ -163,7 +162,7 @@ def _decision_line(decided: SubscriberDecision, further: tuple[str, ...]) -> Why
     if decided.reason in _SENDS:
         code, sentence = WhyCode.DECIDED, f"决定投送({text}),还没有投递记录。"
     elif decided.until is not None or decided.reason in ("held", "group_wait", "inhibited", "silenced", "quiet_hours"):
-        when = f",{_minute(decided.until)} 再次判断" if decided.until else ",事项有变化时再次判断"
+        when = f",{_minute(decided.until)} 再次判断" if decided.until else ",案件有变化时再次判断"
         code, sentence = WhyCode.HELD, f"暂缓:{text}{detail}{when}。"
     elif decided.reason == "not_routed":
         code, sentence = WhyCode.NOT_ROUTED, f"未投:{text}。"

@@ -25,6 +25,8 @@ from kafka import KafkaConsumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from alerting.receiver import Receiver, serve
+from benchmarks.directory import file_settings, write_office
+from benchmarks.endpoints import SECRET_VARIABLE
 from benchmarks.generator import generate_events
 from benchmarks.result import Result, Row, percentile
 from benchmarks.support import BenchmarkError, lag_watch, usage_of
@@ -34,7 +36,6 @@ from streams.settings import Settings
 from streams.single import SingleMachine
 from streams.topics import TopicSet
 
-SECRET_VARIABLE = "HOTLINE_WATCH_SECRET_BENCHMARK"
 EVENTS_PER_SECOND = 300
 SECONDS, QUICK_SECONDS = 60, 10
 WARM_UP_SECONDS = 5
@@ -47,16 +48,6 @@ LANES = 40
 SETTLE_SECONDS = 30.0
 P50_TARGET_MS, P99_TARGET_MS = 150, 1_000
 HISTOGRAM = "hw_event_to_warning_seconds"
-
-SUBSCRIBERS = """\
-subscribers:
-  - name: benchmark
-    url: {url}
-    secret: {{env: {variable}}}
-    allow_http: true
-    allow_networks: [127.0.0.0/8]
-    levels: [blue, yellow, red]
-"""
 
 Event = dict[str, Any]
 
@@ -79,9 +70,8 @@ def run(quick: bool = False, seconds: int | None = None, workers: int = WORKERS)
         data = Path(tempfile.mkdtemp(prefix="hotline-watch-bench-"))
         stack.callback(shutil.rmtree, data, ignore_errors=True)
         url = stack.enter_context(serve(receiver))
-        subscribers = data / "subscribers.yaml"
-        subscribers.write_text(SUBSCRIBERS.format(url=url, variable=SECRET_VARIABLE), encoding="utf-8")
-        settings = Settings(core_time="wall", partitions=PARTITIONS, subscribers_file=subscribers)
+        files = write_office(data, [{"name": "benchmark", "url": url}], ("U-A", "U-B"))
+        settings = Settings(core_time="wall", partitions=PARTITIONS, **file_settings(files))
         machine = SingleMachine(settings, data, workers=workers)
         stack.callback(machine.stop)
         machine.start()
@@ -152,7 +142,7 @@ async def _send_all(machine: SingleMachine, seconds: int) -> Sent:
     producer = AIOKafkaProducer(bootstrap_servers=machine.bootstrap_servers, acks="all", linger_ms=0)
     events = list(events_to_send(seconds * EVENTS_PER_SECOND))
     sent = Sent()
-    waiting: set[asyncio.Task[None]] = set()
+    waiting: list[asyncio.Task[None]] = []
     await producer.start()
     try:
         began = time.time()
@@ -160,9 +150,7 @@ async def _send_all(machine: SingleMachine, seconds: int) -> Sent:
             due = began + number / EVENTS_PER_SECOND
             if (ahead := due - time.time()) > 0:
                 await asyncio.sleep(ahead)
-            task = asyncio.create_task(_send(producer, machine.topics, event, due, sent))
-            waiting.add(task)
-            task.add_done_callback(waiting.discard)
+            waiting.append(asyncio.create_task(_send(producer, machine.topics, event, due, sent)))
         await asyncio.gather(*waiting)
     finally:
         await producer.stop()

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from alerting.receiver import Receiver, serve
+from benchmarks.directory import file_settings, write_office
+from benchmarks.endpoints import SECRET_VARIABLE
 from cli.running import RUN_KEYS, InForce, recorded_events, run_core
 from models.secrets import WebhookSecret
 from models.times import DAY, format_instant
@@ -35,16 +37,6 @@ from streams.settings import Settings
 from streams.single import SingleMachine
 from streams.ticking import send_ticks
 
-SECRET = "HOTLINE_WATCH_SECRET_REAL_DATA"
-SUBSCRIBERS = """\
-subscribers:
-  - name: receiver
-    url: {url}
-    secret: {{env: {variable}}}
-    allow_http: true
-    allow_networks: [127.0.0.0/8]
-    concurrency: 16
-"""
 Standing = dict[tuple[str, str], str]
 
 
@@ -89,12 +81,12 @@ def live(files: list[tuple[Path, str]], until: int, folder: Path) -> tuple[Stand
     """Run everything for real; return what stands at the receiver, and what was counted."""
     with ExitStack() as stack:
         secret = secrets.token_hex(24)
-        os.environ[SECRET] = secret
+        os.environ[SECRET_VARIABLE] = secret
         receiver = Receiver([WebhookSecret.parse(secret)])
         url = stack.enter_context(serve(receiver))
-        subscribers = folder / "subscribers.yaml"
-        subscribers.write_text(SUBSCRIBERS.format(url=url, variable=SECRET), encoding="utf-8")
-        settings = Settings(core_time="recorded", subscribers_file=subscribers, retry_scale=0.01)
+        # The exports' units stand in no registry: every warning goes to people, who read it here.
+        files = write_office(folder, [{"name": "receiver", "url": url, "concurrency": 16}])
+        settings = Settings(core_time="recorded", retry_scale=0.01, **file_settings(files))
         machine = SingleMachine(settings, folder / "data", workers=2)
         stack.callback(machine.stop)
         machine.start()

@@ -13,6 +13,7 @@ from cli.output import fail, out
 from cli.running import instant_option
 
 if TYPE_CHECKING:
+    from alerting.why import Why
     from models.alert import Alert
     from models.redelivery import RedeliveryRequest
     from streams.delivery_history import History
@@ -24,7 +25,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def why(
-    alert: Annotated[str, typer.Option("--alert", help="the alert's id")],
+    alert: AlertOption = None,
+    ticket: Annotated[str | None, typer.Option("--ticket", help="all alerts about this ticket")] = None,
     as_json: AsJson = False,
     config: ConfigOption = None,
     bootstrap_servers: BootstrapOption = None,
@@ -32,20 +34,42 @@ def why(
 ) -> None:
     """Say for each subscriber when an alert was sent and what was answered, or which decision kept it back.
 
-    Exit status: 0 told, 1 nothing is known of such an alert.
+    Exit status: 0 told, 1 nothing is known of such an alert, or no alert about such a ticket.
     """
-    from alerting.why import lines_of
-    from alerting.why import why as answer_of
-
-    history = _history(*cluster_of(config, bootstrap_servers, prefix), alert)
-    answer = answer_of(history.alert(alert), history.decisions, history.deliveries)
+    if (alert is None) == (ticket is None):
+        fail("say what is asked about: either --alert or --ticket")
+    history = _history(*cluster_of(config, bootstrap_servers, prefix), alert, ticket)
+    answers = [_answer(history, one) for one in (history.alerts if alert is None else [alert])]
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(answer), ensure_ascii=False, default=str))
+        told = [dataclasses.asdict(answer) for answer in answers]
+        typer.echo(json.dumps(told[0] if alert is not None else {"alerts": told}, ensure_ascii=False, default=str))
+    elif not answers:
+        out.print("没有关于这张工单的预警。", markup=False)
     else:
-        for line in lines_of(answer):
-            out.print(line)
+        for answer in answers:
+            _print_answer(answer, history.alerts.get(answer.alert_id or "") if alert is None else None)
     if not (history.alerts or history.decisions or history.deliveries):
         raise typer.Exit(1)
+
+
+def _answer(history: "History", alert_id: str) -> "Why":
+    from alerting.why import why as answer_of
+
+    return answer_of(
+        history.alert(alert_id),
+        [one for one in history.decisions if one.alert_id == alert_id],
+        [one for one in history.deliveries if one.alert_id == alert_id],
+    )
+
+
+def _print_answer(answer: "Why", alert: "Alert | None") -> None:
+    """Print an answer; `alert`: where several are printed, the one that this is about."""
+    from alerting.why import lines_of
+
+    if alert is not None:
+        out.print(f"{alert.alert_id}  {alert.rule.id} {alert.level} {alert.status}  {alert.headline}", markup=False)
+    for line in lines_of(answer):
+        out.print(line if alert is None else f"  {line}", markup=False)
 
 
 def replay(
@@ -99,6 +123,12 @@ def reroute(
     found: Alert | None = _history(servers, topics, alert).alert(alert)
     if found is None:
         fail(f"there is no alert {alert} on {topics.alerts}")
+    later = _later(servers, topics, found)
+    if later is not None:
+        # Whoever was told the old one now would never hear what became of it.
+        fail(
+            f"alert {alert} is not in force any more: {later.alert_id} ({later.status}) came after it; decide about that one"
+        )
     request = RedeliveryRequest(
         request_id=uuid.uuid4().hex,
         kind=RedeliveryKind.REROUTE,
@@ -111,11 +141,20 @@ def reroute(
     _said(as_json, request.request_id, 1, "decided again")
 
 
-def _history(servers: str, topics: "TopicSet", alert_id: str | None) -> "History":
+def _history(servers: str, topics: "TopicSet", alert_id: str | None, ticket_id: str | None = None) -> "History":
     from streams.delivery_history import ClusterUnreachableError, TopicUnreadableError, read_history
 
     try:
-        return read_history(servers, topics, alert_id)
+        return read_history(servers, topics, alert_id, ticket_id)
+    except (ClusterUnreachableError, TopicUnreadableError) as error:
+        fail(str(error))
+
+
+def _later(servers: str, topics: "TopicSet", alert: "Alert") -> "Alert | None":
+    from streams.delivery_history import ClusterUnreachableError, TopicUnreadableError, later_version
+
+    try:
+        return later_version(servers, topics, alert)
     except (ClusterUnreachableError, TopicUnreadableError) as error:
         fail(str(error))
 

@@ -35,9 +35,9 @@ MATCHER_TITLES = {
     "families": "类型",
     "levels": "级别",
     "units": "单位",
-    "cases": "事项",
+    "cases": "案件",
     "tickets": "工单",
-    "subscribers": "接收方",
+    "subscribers": "订阅方",
     "streets": "街道",
     "communities": "社区",
 }
@@ -98,7 +98,7 @@ def add(
         return
     typer.echo(f"已添加静默 {silence.id}:{_about(silence)},{format_minute(starts)} 至 {format_minute(ends)}")
     if not silence.matchers.levels and not silence.matchers.may_cover_red:
-        typer.echo("红色预警不在其内:红色只能按事项、工单或单位静默")
+        typer.echo("红色预警不在其内:红色只能按案件、工单或单位静默")
 
 
 @app.command("list")

@@ -126,6 +126,6 @@ def _show(answer: dict[str, Any]) -> None:
         out.print(f"  {sentence}")
     told = [row for row in answer["decisions"] if row["reason"] != "not_routed"]
     if told:
-        print_rows([("接收方", "结论", "理由"), *((row["subscriber"], row["reason"], row["why"]) for row in told)])
+        print_rows([("订阅方", "结论", "理由"), *((row["subscriber"], row["reason"], row["why"]) for row in told)])
     else:
-        out.print("没有接收方")
+        out.print("没有订阅方")

@@ -25,7 +25,7 @@ class DecisionRecord(Contract):
     alert_id: str
     case_id: str
     decided_at: Time
-    occasion: Annotated[str, Field(description="alert, release, replay, reroute, repeat")] = "alert"
+    occasion: Annotated[str, Field(description="alert, release, reroute, repeat")] = "alert"
     branch: str | None = Field(None, description="the routing branch taken; none where routing was not asked")
     why: tuple[str, ...] = Field((), description="in plain Chinese: which branch, which recipients, and why those")
     registry_version: str | None = None

@@ -252,7 +252,14 @@ class Subscriber:
     ca_file: str | None = None
     client_certificate: tuple[str, str] | None = None
     """Paths of certificate and key."""
+    tls_digest: str = ""
+    """Of what stands in the files of `ca_file` and `client_certificate`: a renewed one makes new connections."""
     revision: int = 1
+
+    @property
+    def tls_files(self) -> tuple[str, ...]:
+        """Return the paths of the files that connections are made with."""
+        return (*((self.ca_file,) if self.ca_file else ()), *(self.client_certificate or ()))
 
     @property
     def endpoint_id(self) -> str:
@@ -270,6 +277,7 @@ class Keys:
     robot_secret: RobotSecret | None = None
     ca_file: str | None = None
     client_certificate: tuple[str, str] | None = None
+    tls_digest: str = ""
 
 
 def resolved(entry: SubscriberEntry, keys: Keys) -> Subscriber:
@@ -300,5 +308,6 @@ def resolved(entry: SubscriberEntry, keys: Keys) -> Subscriber:
         headers=dict(entry.headers),
         ca_file=keys.ca_file,
         client_certificate=keys.client_certificate,
+        tls_digest=keys.tls_digest,
         revision=entry.revision,
     )

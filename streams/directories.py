@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 from alerting.directory import DeliveryFiles, Directory, MissingRegistryError
 from alerting.registration import load_subscribers
@@ -32,12 +33,13 @@ class DirectorySource:
     def __init__(self, files: DeliveryFiles, environ: Mapping[str, str] | None = None) -> None:
         """Raises ConfigFileError where any file but the registry cannot be taken."""
         self._files, self._environ = files, environ
+        self.subscribers: tuple[Subscriber, ...] = ()
         self._lock = threading.Lock()
         self._seen = self._settling = self._mark()
         self.problem: str | None = None
         self.rejected: str | None = None
         """Why a changed file was not taken and what was read before stays in force; None where all were."""
-        self.subscribers: tuple[Subscriber, ...] = load_subscribers(files.subscribers, environ)
+        self.subscribers = load_subscribers(files.subscribers, environ)
         self._policy = load_policy(files.suppression)
         self._silences = () if files.silences is None else load_silences(files.silences)
         registry = self._read_registry()
@@ -56,6 +58,7 @@ class DirectorySource:
             if mark != self._settling:
                 self._settling = mark
                 return False
+            # Marked before they are read: what changes meanwhile is read again. So are certificates that are new in it.
             self._seen = mark
             self._read_again()
             return True
@@ -100,7 +103,8 @@ class DirectorySource:
 
     def _mark(self) -> Mark:
         found: list[tuple[int, int, int] | None] = []
-        for path in self._files.paths():
+        certificates = (Path(path) for subscriber in self.subscribers for path in subscriber.tls_files)
+        for path in (*self._files.paths(), *certificates):
             try:
                 stat = path.stat()
                 found.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))

@@ -6,6 +6,7 @@ alerting/outbox.py.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -18,11 +19,12 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from alerting.addresses import Resolver
 from alerting.directory import DeliveryFiles, Directory
-from alerting.outbox import heads, wake_at
+from alerting.outbox import heads, next_look, wake_at
 from alerting.outbox_state import CaseOutbox, Item, decode
 from alerting.send import Clock
 from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord
+from streams.batches import PartitionLostError
 from streams.bulk import Record, send_many
 from streams.directories import DirectorySource
 from streams.dispatch_batch import Batch, accused_kinds, body_key, case_key, case_of
@@ -85,6 +87,7 @@ class Dispatch:
     ) -> None:
         self.app, self.topics, self.directories = app, topics, directories
         self.metrics = DispatchMetrics((subscriber.name for subscriber in directories.subscribers), registry)
+        self._show_directory()
         self.table = app.tables.add(
             BulkTable(app, name=TABLE, partitions=topics.partitions, type_id=TYPE_ID, schema=SCHEMA, die=die)
         )
@@ -165,20 +168,28 @@ class Dispatch:
 
     async def _directory(self) -> Directory:
         while (directory := self.directories.current) is None:
+            if not self.app.consumer.flow_active:
+                raise PartitionLostError("a rebalance or the end does not wait for a directory")
             self._released.clear()
-            await self._released.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._released.wait()
         return directory
 
     def directory_changed(self) -> None:
         """Go on with what the files say now: other senders, and everything held is judged again."""
         directory = self.directories.current
-        self.metrics.held_because(self.directories.problem)
+        self._show_directory()
         if directory is None:
             return
         self._reconfigure(directory)
         for cases in self._wakes.values():
             cases.update(dict.fromkeys(cases, 0))
         self._released.set()
+
+    def _show_directory(self) -> None:
+        self.metrics.held_because(self.directories.problem)
+        self.metrics.file_rejected(self.directories.rejected)
 
     def _reconfigure(self, directory: Directory) -> None:
         added = set()
@@ -217,7 +228,7 @@ class Dispatch:
         for name, queued, held in batch.backlog_changes():
             self._count(partition, name, queued, held)
         for case_id, state in batch.states.items():
-            self._wake_later(partition, case_id, wake_at(state, directory))
+            self._wake_later(partition, case_id, self._look_again_at(state, directory, batch.now))
         for name, reason in batch.decisions:
             self.metrics.decided(name, reason)
         for alert in batch.warned:
@@ -228,6 +239,11 @@ class Dispatch:
             self.metrics.unreadable(refused.topic.removeprefix(self.topics.prefix).removeprefix("hw."))
         self._batches += 1
         self._last_batch_at = self._clock()
+
+    def _look_again_at(self, state: CaseOutbox, directory: Directory, now: int) -> int | None:
+        at = next_look(state, directory, now)
+        # 0: the files it was decided by were replaced while it was being written.
+        return 0 if at is not None and directory is not self.directories.current else at
 
     def _wake_later(self, partition: int, case_id: str, at: int | None) -> None:
         cases = self._wakes.setdefault(partition, {})
@@ -251,9 +267,10 @@ class Dispatch:
         for case_id, state in self._cases(partition):
             for name, lane in state.lanes.items():
                 self._count(partition, name, len(lane.queue), len(lane.held))
-            # Without a directory nobody knows who is to be reminded when: everything is looked at once there is one.
-            at = wake_at(state, directory) if directory is not None else 0
-            self._wake_later(partition, case_id, at)
+            # What is held may no longer be, by files that changed while no worker ran. And without a directory nobody knows
+            # who is to be reminded when: everything is looked at once there is one.
+            held = any(lane.held for lane in state.lanes.values())
+            self._wake_later(partition, case_id, 0 if held or directory is None else wake_at(state, directory))
             for one in confirmed.unwritten_of(state):
                 self._unwritten.setdefault(partition, {})[case_id, one.subscriber, one.item.name] = one
             self._show_heads(partition, state)

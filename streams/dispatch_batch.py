@@ -17,6 +17,7 @@ from alerting.outbox import fold, heads, offer, say_again, wake
 from alerting.outbox_state import CaseOutbox, Item, decode, encode
 from alerting.record import queued_record
 from alerting.registry import Registry
+from alerting.stages import RELEASED, SUPERSEDED
 from models.alert import Alert
 from models.decision import DecisionRecord
 from models.delivery import DeliveryKind, DeliveryRecord
@@ -98,6 +99,7 @@ class Batch:
         self.bodies[alert.case_id, alert.alert_id] = body
         if TEST_FLAG not in alert.flags:
             self.decisions += [(decision.subscriber, decision.reason) for decision in offered.decisions]
+            self.decisions += [(name, SUPERSEDED) for name, _ in offered.superseded]
         self.deliveries += [queued_record(alert.case_id, name, item) for name, item in offered.queued]
         self.decided += Decided(self.directory, self.now).offered(alert, offered, occasion)
         if any(held.until is None for lane in offered.state.lanes.values() for held in lane.held):
@@ -158,6 +160,9 @@ class Batch:
         )
         self.states[case_id] = woken.state
         self.deliveries += [queued_record(case_id, name, item) for name, item in woken.queued]
+        self.decisions += [
+            (name, RELEASED if item.kind is DeliveryKind.ALERT else item.kind.value) for name, item in woken.queued
+        ]
         self.decided += Decided(self.directory, self.now).woken(case_id, woken)
 
     def changes(self) -> Iterator[tuple[bytes, bytes | None]]:

@@ -29,6 +29,8 @@ class Standing:
             return f"waits behind number {self.behind} of its case"
         if record.status is DeliveryStatus.DISABLED:
             return "the endpoint answered 410 Gone: change its entry or raise its revision"
+        if record.status is DeliveryStatus.REFUSED:
+            return "the conflict guard stopped it: it is judged again when the unit registry changes"
         if record.outcome is None:
             return "not tried yet"
         status = f" ({record.http_status})" if record.http_status is not None else ""

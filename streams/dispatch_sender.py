@@ -136,7 +136,9 @@ class Sender:
             closing = asyncio.create_task(self._close(old, list(self._tasks.values())))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
-            self._breaker, self._gone = Breaker(), False
+            self._breaker = Breaker()
+            self._shell.metrics.breaker(subscriber.name, False)
+            self._set_gone(False)
         self.subscriber = subscriber
         self._rate = replace(self._rate, per_minute=subscriber.rate_per_minute)
         self.directory_changed()

@@ -66,7 +66,9 @@ def make_app(
         "broker_heartbeat_interval": max(0.3, session_timeout_seconds / 6),
         "broker_rebalance_timeout": 30.0,
         "broker_request_timeout": 40.0,
-        "broker_max_poll_interval": 300.0,
+        # Never. Who does not read for so long leaves the group, and is not let in again before it reads, which Faust does not
+        # before it is in. Whether anything gets on is health's to say.
+        "broker_max_poll_interval": 10 * 366 * 86_400.0,
         "broker_commit_interval": commit_interval_seconds,
         "stream_wait_empty": True,
         # Counts deliveries, and one is a whole batch: what waits in memory is bounded by this times `max_batch_bytes`

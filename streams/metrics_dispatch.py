@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from alerting.stages import DECISION_REASONS
+from alerting.stages import COUNTED_REASONS
 from models.base import Level, Status
 from models.delivery import Outcome
 from models.units import UnitKind
@@ -66,6 +66,11 @@ class DispatchMetrics:
         self._holding = Gauge(
             "hw_dispatch_holding", "1: nothing is sent, the unit registry is missing or broken", registry=registry
         )
+        self._rejected = Gauge(
+            "hw_dispatch_file_rejected",
+            "1: a changed file of delivery cannot be taken, what was read before stays",
+            registry=registry,
+        )
         for kind in (*UnitKind, UNKNOWN_KIND):
             for level in Level:
                 for status in Status:
@@ -83,7 +88,7 @@ class DispatchMetrics:
         for gauge in (self._pending, self._disabled, self._held, self._breaker):
             gauge.labels(name).set(0)
         self._refused.labels(name)
-        for reason in DECISION_REASONS:
+        for reason in COUNTED_REASONS:
             self._decisions.labels(name, str(reason))
         for outcome in Outcome:
             self._attempts.labels(name, outcome.value)
@@ -104,6 +109,10 @@ class DispatchMetrics:
     def held_because(self, problem: str | None) -> None:
         """Say whether anything is sent at all."""
         self._holding.set(0 if problem is None else 1)
+
+    def file_rejected(self, problem: str | None) -> None:
+        """Say whether a file that was changed is not in force."""
+        self._rejected.set(0 if problem is None else 1)
 
     def decided(self, subscriber: str, reason: str) -> None:
         """Count what was decided for one alert and one subscriber."""

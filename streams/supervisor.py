@@ -37,6 +37,8 @@ class Service:
     ready_path: str = "/readyz"
     restarts: int = 0
     process: ChildProcess | None = None
+    was_ready: bool = False
+    """It worked once: a file that is broken since then may be mended, and must not take everything else down."""
     _started_at: float = 0.0
     _start_again_at: float | None = None
     _failures: int = field(default=0)
@@ -57,7 +59,7 @@ class Service:
         self._start_again_at = None
 
     def keep_running(self, now: float) -> None:
-        """Start the process again where it failed, later each time. Raises MisconfiguredServiceError."""
+        """Start the process again where it failed, later each time. Raises MisconfiguredServiceError where it never worked."""
         if self.process is None or self.process.alive():
             if self.process is not None and now - self._started_at > STEADY_SECONDS:
                 self._failures = 0
@@ -65,7 +67,10 @@ class Service:
         if self._start_again_at is None:
             status = self.process.exit_status()
             if status == MISCONFIGURED:
-                raise MisconfiguredServiceError(f"{self.name} cannot start: {self._last_words()}")
+                words = f"{self.name} cannot start: {self._last_words()}"
+                if not self.was_ready:
+                    raise MisconfiguredServiceError(words)
+                log.error("%s", words)
             wait = BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS) - 1)]
             log.error("%s ended with status %s; starting it again in %g s", self.name, status, wait)
             self._failures += 1
@@ -79,9 +84,11 @@ class Service:
         if self.process is None or not self.process.alive():
             return False
         try:
-            return httpx.get(f"{self.address}{self.ready_path}", timeout=2, trust_env=False).status_code == 200
+            ready = httpx.get(f"{self.address}{self.ready_path}", timeout=2, trust_env=False).status_code == 200
         except httpx.HTTPError:
             return False
+        self.was_ready = self.was_ready or ready
+        return ready
 
     def ask_to_stop(self) -> None:
         """Ask the process to end."""

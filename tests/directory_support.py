@@ -1,9 +1,12 @@
-"""Who is told what, in tests of delivery: one office that owns every subscriber and is a recipient of everything."""
+"""Who is told what, in tests of delivery: one office that owns every subscriber and is a recipient of everything, and
+nothing is held back.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +40,11 @@ def write_registry(folder: Path, names: Iterable[str], units: Sequence[dict[str,
         "subscribers": list(names),
     }
     units_file, routing_file = folder / "units.yaml", folder / "routing.yaml"
+    suppression_file = folder / "suppression.yaml"
+    suppression_file.write_text("urgent_levels: [blue, yellow, red]\n")
     units_file.write_bytes(orjson.dumps({"units": [office, *units]}))
     routing_file.write_bytes(orjson.dumps(ROUTING))
-    return DeliveryFiles(folder / "subscribers.yaml", units_file, routing_file)
+    return DeliveryFiles(folder / "subscribers.yaml", units_file, routing_file, suppression_file)
 
 
 def delivery_files(subscribers_file: Path, units: Sequence[dict[str, Any]] = ACCUSED) -> DeliveryFiles:
@@ -50,7 +55,7 @@ def delivery_files(subscribers_file: Path, units: Sequence[dict[str, Any]] = ACC
     except (TypeError, KeyError, yaml.YAMLError):
         names = []  # a file that is to be refused
     files = write_registry(subscribers_file.parent, names, units)
-    return DeliveryFiles(subscribers_file, files.units, files.routing)
+    return replace(files, subscribers=subscribers_file)
 
 
 def file_settings(files: DeliveryFiles) -> dict[str, str]:
@@ -59,6 +64,7 @@ def file_settings(files: DeliveryFiles) -> dict[str, str]:
         "SUBSCRIBERS_FILE": str(files.subscribers),
         "UNITS_FILE": str(files.units),
         "ROUTING_FILE": str(files.routing),
+        "SUPPRESSION_FILE": str(files.suppression),
     }
 
 

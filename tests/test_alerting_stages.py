@@ -60,14 +60,14 @@ def test_route(alert: dict[str, Any], subscriber: dict[str, Any], told: bool, re
 
 def test_who_is_no_recipient_gets_no_news_but_what_takes_back_what_it_was_told() -> None:
     receiver = make_subscriber()
-    rest = {"recipient": False, "waiting": False, "conflict": False}
+    rest = {"recipient": False, "waiting": False}
     assert route(make_alert(), receiver, told=False, **rest) is RouteReason.NOT_ROUTED
     assert route(make_alert(status="retracted"), receiver, told=True, **rest) is RouteReason.FOLLOW_UP
     assert route(make_alert(status="escalated"), receiver, told=True, **rest) is RouteReason.NOT_ROUTED
 
 
 def test_of_what_is_only_held_the_corrected_version_takes_the_place() -> None:
-    rest = {"recipient": True, "told": False, "waiting": True, "conflict": False}
+    rest = {"recipient": True, "told": False, "waiting": True}
     assert route(make_alert(status="corrected"), make_subscriber(), **rest) is RouteReason.WANTED
     assert route(make_alert(status="retracted"), make_subscriber(), **rest) is RouteReason.NEVER_TOLD
 

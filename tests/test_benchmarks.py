@@ -10,14 +10,20 @@ from pathlib import Path
 import orjson
 import pytest
 
+from alerting.directory import load_directory
 from benchmarks import __main__ as command
-from benchmarks import backtest, latency, memory
+from benchmarks import backtest, delivering, fanout, latency, memory
+from benchmarks.directory import write_office, write_teams
+from benchmarks.endpoints import SECRET_VARIABLE, Behaviour, Endpoint, Receipt, Receipts, read_plan, write_plan
 from benchmarks.generator import generate_lines
 from benchmarks.report import MarkerError, with_results
 from benchmarks.report import main as report
 from benchmarks.result import Result, Row, lines, percentile, read_results, table, write_result
 from benchmarks.support import usage_of
+from models.alert import Alert
 from models.decode import decode_event
+from models.delivery import delivery_id
+from models.times import parse_instant
 from rules.driver import Driver
 from rules.engine import Engine
 from rules.intake import to_event
@@ -180,3 +186,94 @@ def test_the_core_takes_every_event_of_a_file(tmp_path: Path) -> None:
     assert (found["events"], found["refused"]) == (len(written), 0)
     assert found["seconds"] > 0
     assert backtest.measure_parse(path)["seconds"] > 0
+
+
+SUBSCRIBERS = [{"name": f"s-{number}", "url": "http://127.0.0.1:8099/"} for number in range(5)]
+ENVIRONMENT = {SECRET_VARIABLE: "a" * 32}
+
+
+def test_a_warning_goes_to_the_subscribers_whose_departments_it_accuses(tmp_path: Path) -> None:
+    files, departments = write_teams(tmp_path, SUBSCRIBERS)
+    directory = load_directory(files, ENVIRONMENT)
+    accused = (departments["s-1"], departments["s-4"])
+    warned = next(delivering.warnings_of([1], lambda _: accused, "a"))
+    alert = Alert.model_validate_json(warned.body)
+    routed = directory.tree.route(alert, directory.registry, parse_instant(alert.raised_at))
+    names = [
+        name
+        for one in routed.recipients
+        for name in directory.registry.subscribers_of(one.unit_id, parse_instant(alert.raised_at))
+    ]
+    assert sorted(names) == ["s-1", "s-4"]
+
+
+@pytest.mark.parametrize("known", [(), ("U-00",)])
+def test_one_office_reads_every_warning_whether_or_not_its_units_are_known(
+    tmp_path: Path, known: tuple[str, ...]
+) -> None:
+    directory = load_directory(write_office(tmp_path, SUBSCRIBERS[:1], known), ENVIRONMENT)
+    alert = Alert.model_validate_json(next(delivering.warnings_of([1], lambda _: ("U-00",), "a")).body)
+    routed = directory.tree.route(alert, directory.registry, parse_instant(alert.raised_at))
+    assert [one.unit_id for one in routed.recipients] == ["OFFICE"]
+
+
+def test_the_versions_of_a_case_come_in_order_among_those_of_others() -> None:
+    warned = list(delivering.warnings_of(range(90), lambda _: ("U-00",), "a"))
+    assert len({one.alert_id for one in warned}) == len(warned) == 90 * delivering.VERSIONS
+    versions: dict[str, list[int]] = {}
+    for one in warned:
+        versions.setdefault(one.case_id, []).append(one.version)
+    assert set(map(tuple, versions.values())) == {tuple(range(1, delivering.VERSIONS + 1))}
+    assert warned[0].case_id != warned[1].case_id
+
+
+def _receipt(alert: str = "a-1", number: int = 1, **changed: object) -> Receipt:
+    told = Receipt(1.0, "s-1", Behaviour.TAKES, 1, delivery_id("s-1", alert), "case-1", alert, number)
+    return told._replace(**changed)
+
+
+@pytest.mark.parametrize(
+    ("receipts", "wrong"),
+    [
+        ([_receipt(), _receipt("a-2", 2)], None),
+        ([_receipt(), _receipt(), _receipt("a-2", 2)], None),  # the same webhook-id again has no effect
+        ([_receipt("a-2", 2)], "number 2 of case-1 instead of 1"),
+        ([_receipt(), _receipt("a-3", 3)], "number 3 of case-1 instead of 2"),
+        ([_receipt(), _receipt(number=2, webhook_id="another")], "a second time in effect"),
+        ([_receipt(behaviour="unverified")], "does not verify"),
+    ],
+)
+def test_what_is_wrong_with_what_came_is_told(receipts: list[Receipt], wrong: str | None) -> None:
+    arrivals = delivering.Arrivals()
+    arrivals.take(receipts)
+    if wrong is None:
+        arrivals.check()
+        assert arrivals.first == {("s-1", "a-1"): 1.0, ("s-1", "a-2"): 1.0}
+    else:
+        assert any(wrong in one for one in arrivals.wrong)
+        with pytest.raises(delivering.BenchmarkError, match="wrong"):
+            arrivals.check()
+
+
+def test_calls_that_an_endpoint_did_not_take_are_not_counted_as_arrived() -> None:
+    arrivals = delivering.Arrivals()
+    arrivals.take([_receipt(behaviour=one) for one in fanout.SICK])
+    arrivals.check()
+    assert arrivals.first == {}
+
+
+def test_receipts_are_read_while_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "calls"
+    first, second = (orjson.dumps(tuple(_receipt(alert))) for alert in ("a-1", "a-2"))
+    path.write_bytes(first + b"\n" + second[:10])
+    receipts = Receipts(path)
+    assert [one.alert_id for one in receipts.read()] == ["a-1"]
+    path.write_bytes(first + b"\n" + second + b"\n")
+    assert [one.alert_id for one in receipts.read()] == ["a-2"]
+    assert receipts.all == [_receipt("a-1"), _receipt("a-2")]
+
+
+def test_a_plan_of_endpoints_survives_its_file(tmp_path: Path) -> None:
+    plan = [Endpoint("s-1", 8099), Endpoint("s-2", later=Behaviour.HANGS)]
+    write_plan(tmp_path / "plan", plan)
+    assert read_plan(tmp_path / "plan") == plan

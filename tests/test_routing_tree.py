@@ -124,7 +124,7 @@ def test_it_says_why_in_whole_sentences(registry: Registry) -> None:
         "转人工研判。主送“研判组”(U-POOL):承担“人工研判池”职责。",
     )
     assert DEFAULT.route(about("U-X"), registry, NOW).why[0] == (
-        "单位登记表中没有U-X在2025-06-18的记录;不按名称相近推定单位。"
+        "单位名录中没有U-X在2025-06-18的记录;不按名称相近推定单位。"
     )
 
 

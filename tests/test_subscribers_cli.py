@@ -198,7 +198,7 @@ def test_an_entry_lives_from_add_to_remove(path: Path) -> None:
     assert "disabled" in run("list", str(path)).output
     assert answer("enable", "platform") == {"enabled": "platform"}
     assert answer("revise", "platform") == {"revised": "platform", "revision": 2}
-    assert answer("check", str(path), "--offline") == {"ok": True, "subscribers": 1, "problems": {}}
+    assert answer("check", str(path), "--offline") == {"ok": True, "subscribers": 1, "problems": {}, "loose_ends": []}
     assert answer("remove", "platform") == {"removed": "platform"}
     again = add("platform", "--url", URL)
     assert again.exit_code == 2

@@ -352,7 +352,7 @@ def test_a_reminder_is_due_so_long_after_the_warning_was_told_last() -> None:
         (verdict_of(Row("", SILENCED, silences=FOR_UNIT)), "静默 S-12 至 2025-06-18 18:00(张某:施工期间集中处理)。"),
         (
             verdict_of(Row("", INHIBITED, alert=BLUE, told=told())),
-            "已有更要紧的预警(P06 红色预警 a-0,抑制规则 red-over-blue),暂缓至事项有变化时再判断。",
+            "已有更要紧的预警(P06 红色预警 a-0,抑制规则 red-over-blue),暂缓至案件有变化时再判断。",
         ),
         (
             verdict_of(Row("", QUIET, now="18T23:30", subscriber=NIGHTLY)),
@@ -360,7 +360,7 @@ def test_a_reminder_is_due_so_long_after_the_warning_was_told_last() -> None:
         ),
         (
             verdict_of(Row("", GROUP, subscriber=GROUPED)),
-            "等待同一事项的其他预警(30 秒),暂缓至 2025-06-18 09:00:30。",
+            "等待同一案件的其他预警(30 秒),暂缓至 2025-06-18 09:00:30。",
         ),
     ],
     ids=lambda value: value.reason.value if isinstance(value, Verdict) else None,

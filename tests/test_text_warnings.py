@@ -6,15 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerting.route import RouteReason, route
+from alerting.guard import GuardReason, refusal
 from models.alert import Alert
 from models.base import LEVEL_RANK, Level
+from models.times import parse_instant
 from rules.engine import Engine, values_with
 from rules.facts import as_mapping
 from rules.pack import default_pack
 from rules.texts import CATEGORIES
 from tests.alerting_support import make_subscriber
 from tests.builders import CITIZEN, Run, Story, engine, run, time_of
+from tests.directory_support import make_directory
 
 BRIBE = "村书记吃拿卡要，2025年3月在村委会收了我家两万元，有录音"
 VAGUE = "村干部吃拿卡要"
@@ -142,19 +144,27 @@ def test_the_sums_are_the_highest_levels_of_their_families(facts: dict[str, int]
 # --- whom it names, and so whom it is kept from
 
 
+def kept_from(alert: Alert, unit: str) -> GuardReason | None:
+    """Return why the alert may not go to a receiver that this unit runs, None where it may."""
+    units = [{"id": name, "name": name, "kind": "department", "level": "county"} for name in ("U-1", "U-2", "U-TARGET")]
+    theirs = make_subscriber(owner_units=frozenset({unit}))
+    directory = make_directory(theirs, units=units)
+    found = refusal(alert, theirs, directory.registry, parse_instant(alert.event_time))
+    return None if found is None else found.reason
+
+
 def test_the_unit_complained_of_is_accused_though_it_did_nothing() -> None:
     found = run(Story().complaint(0, content=BRIBE, target=TARGET)(1, "dispatched", unit="U-1"), 2)
     units = {one.id: one.role for one in last(found, "C02").units}
     assert units == {"U-TARGET": "accused"}
-    theirs = make_subscriber(owner_units=frozenset({"U-TARGET"}))
-    assert route(last(found, "C02"), theirs, told=False) is RouteReason.CONFLICT
+    assert kept_from(last(found, "C02"), "U-TARGET") is GuardReason.LISTED
 
 
 def test_words_that_name_no_unit_are_kept_from_every_unit_with_a_part_in_the_ticket() -> None:
     story = Story().complaint(0, content="路灯坏了，请派人修理")(1, "dispatched", unit="U-1")
     found = last(run(story(2, "amended", fields={"content": BRIBE}), 3), "C02")
-    for unit, reason in (("U-1", RouteReason.CONFLICT), ("U-2", RouteReason.WANTED)):
-        assert route(found, make_subscriber(owner_units=frozenset({unit})), told=False) is reason
+    assert kept_from(found, "U-1") is GuardReason.LISTED
+    assert kept_from(found, "U-2") is None
 
 
 def test_a_sum_accuses_whomever_its_parts_accuse() -> None:

@@ -35,6 +35,8 @@ def test_names_are_those_of_the_contract() -> None:
         "hw.citizens",
         "hw.alerts",
         "hw.deliveries",
+        "hw.decisions",
+        "hw.redeliveries",
         "hw.quarantine",
         "hw.sealed",
         "hw.verdicts",

@@ -36,14 +36,14 @@ def answer_of(decisions: list[Any], deliveries: list[Any]) -> tuple[WhyCode, str
         (
             said("conflict", detail="under_accused: owner=U-B accused=U-A"),
             WhyCode.NOT_SENT,
-            "未投:接收方是预警所指单位或其下级,一律不投(under_accused: owner=U-B accused=U-A)。",
+            "未投:订阅方属于预警所指单位或其下级,一律不投(under_accused: owner=U-B accused=U-A)。",
         ),
-        (said("not_routed"), WhyCode.NOT_ROUTED, "未投:分送规则没有指向该接收方。"),
+        (said("not_routed"), WhyCode.NOT_ROUTED, "未投:分送规则没有指向该订阅方。"),
         (said("silenced", until=LATER), WhyCode.HELD, "暂缓:静默期内,2025-06-18 21:00 再次判断。"),
         (
             said("inhibited", detail="a-0"),
             WhyCode.HELD,
-            "暂缓:同一事项已有更要紧的预警(a-0),事项有变化时再次判断。",
+            "暂缓:同一案件已有更要紧的预警(a-0),案件有变化时再次判断。",
         ),
         (said("wanted"), WhyCode.DECIDED, "决定投送(符合订阅条件),还没有投递记录。"),
         (said("a_reason_of_tomorrow"), WhyCode.NOT_SENT, "未投:a_reason_of_tomorrow。"),
@@ -112,14 +112,14 @@ def test_everybody_has_a_line_and_the_routing_is_told() -> None:
         ("c", WhyCode.NOT_ROUTED),
     ]
     assert found.routing == ("主送:甲街道纪工委",)
-    assert list(lines_of(found))[:2] == ["涉及 3 个接收方:已送达 1 个。", "主送:甲街道纪工委"]
+    assert list(lines_of(found))[:2] == ["涉及 3 个订阅方:已送达 1 个。", "主送:甲街道纪工委"]
 
 
 def test_where_nobody_was_asked_that_is_said() -> None:
     assert why(None, [], []).summary == "没有这条预警的记录:编号有误,或已超过保存期限。"
     assert why(make_alert(), [], []).summary == "投递服务还没有处理这条预警,或没有留下记录。"
-    assert why(make_alert(push=False), [], []).summary.startswith("没有投给任何接收方:测试工单")
-    assert why(make_alert(), [decision()], []).summary == "没有投给任何接收方。"
+    assert why(make_alert(push=False), [], []).summary.startswith("没有投给任何订阅方:测试工单")
+    assert why(make_alert(), [decision()], []).summary == "没有投给任何订阅方。"
 
 
 def test_every_reason_of_today_is_told_in_words() -> None:
