@@ -17,7 +17,18 @@ from benchmarks.report import RESULTS
 from benchmarks.result import Result, lines, write_result
 from benchmarks.support import BenchmarkError
 
-NAMES = ("pipeline", "secure", "latency", "fanout", "backlog", "http_door", "backtest", "memory", "screening")
+NAMES = (
+    "pipeline",
+    "secure",
+    "latency",
+    "fanout",
+    "backlog",
+    "http_door",
+    "snapshot",
+    "backtest",
+    "memory",
+    "screening",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -142,13 +142,12 @@ class Sender(threading.local):
     def keep_posting(self, batch: Batch, supply: Supply) -> int:
         """Post until it is taken; return how often. Raises BenchmarkError where it is refused, or time is over."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        for tries in count(1):
-            status = self.post(batch)
-            if status == 202:
-                break
+        tries = 1
+        while (status := self.post(batch)) != 202:
             if status not in (0, 503) or time.monotonic() > deadline:
                 raise BenchmarkError(f"a batch was answered {status or 'not at all'}")
             time.sleep(0.05)
+            tries += 1
         supply.was_taken(batch)
         return tries
 

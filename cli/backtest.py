@@ -13,14 +13,17 @@ from rich.table import Table
 
 from cli.output import err, fail, out
 from cli.running import (
-    RUN_KEYS,
     CalendarOption,
     InForce,
+    KeysOption,
     LimitsOption,
+    ReferenceOption,
     instant_option,
+    keys_of,
     pack_of,
     reader_of,
     recorded_events,
+    reference_of,
     run_core,
 )
 from models.alert import Alert
@@ -50,6 +53,8 @@ def backtest(
     ] = None,
     calendar: CalendarOption = None,
     limits: LimitsOption = None,
+    reference: ReferenceOption = None,
+    config: KeysOption = None,
     until: Annotated[str | None, typer.Option(help="run the clock to this time; later events are ignored")] = None,
     rejects: Annotated[Path | None, typer.Option(help="write rejected lines' numbers and reasons")] = None,
     facts: Annotated[Path | None, typer.Option(help="write every ticket's facts at the end")] = None,
@@ -60,7 +65,7 @@ def backtest(
     Events are taken in the files' order, however late; the warnings in force at the end do not depend on it.
     """
     end = instant_option(until, "--until")
-    pack, reckoning = pack_of(rules), load_reckoning(calendar, limits)
+    pack, reckoning, tables = pack_of(rules), load_reckoning(calendar, limits), reference_of(reference)
     _refuse_overwriting(events, {"--out": out_file, "--rejects": rejects, "--facts": facts})
     in_force, statuses, reasons = InForce(), Counter[str](), Counter[str]()
     counts = Counter[str]()
@@ -80,9 +85,8 @@ def backtest(
                 record = {"file": str(path), "line": number, "reason": rejected.reason, "detail": rejected.detail}
                 refused.write(json.dumps(record, ensure_ascii=False) + "\n")
 
-        source = _counted(
-            _with_progress(recorded_events(events, RUN_KEYS, reject, reader_of(pack, posts)), events), counts
-        )
+        recorded = recorded_events(events, keys_of(config), reject, reader_of(pack, posts, tables), tables)
+        source = _counted(_with_progress(recorded, events), counts)
         driver = run_core(pack, source, end, take, reckoning)
         if refused is not None:
             _write_refused_merges(refused, driver)
@@ -163,6 +167,7 @@ def _write_facts(path: Path, driver: Driver) -> None:
                 "tickets": sorted(judged.lineage.tickets),
                 "as_of": format_instant(max(driver.clock, state.clock)),
                 "calendar_version": driver.engine.reckoning.version,
+                "calendar_incomplete": judged.unsure,
                 "facts": as_mapping(judged.values),
                 "repeated": [
                     {"ticket_id": one.ticket_id, "why": one.why}

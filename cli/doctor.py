@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from cli.configured import ConfigOption, settings_of
-from cli.doctor_findings import Area, Finding, Severity, ok
+from cli.doctor_findings import Area, Finding, Severity, ok, warning
 from cli.output import out
 from streams.roles import Role
+from streams.security import Cluster
 from streams.settings import Settings
 
 app = typer.Typer()
@@ -35,7 +36,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Look at everything an installation needs, and say of each thing that is wrong what to do: settings, secrets, file modes,
-    subscribers and registry, rules, calendar, disk, ports, broker, topics, permissions, clock, running processes.
+    subscribers and registry, rules, calendar, disk, ports, clock, certificates, broker, topics, permissions, running processes.
 
     Exit status: 0 nothing is wrong (warnings may be shown), 1 something is, 2 the settings cannot be read.
     """
@@ -68,21 +69,29 @@ def _findings(
     offline: bool,
     timeout_seconds: float,
 ) -> Iterator[Finding]:
+    from cli.doctor_clock import check_clock
     from cli.doctor_cluster import check_cluster
     from cli.doctor_files import check_files
     from cli.doctor_machine import check_machine
-    from streams.hold import is_up, said_running
+    from streams.hold import is_up, said_running, stillness_wanted
 
     yield ok(
         Area.SETTINGS, f"settings of {config}" if config is not None else "settings of the environment and the defaults"
     )
     yield from check_files(settings, config, data, _now(), offline)
-    running = said_running(data) if data is not None and is_up(data) else None
+    running = None
+    if data is not None and is_up(data):
+        running = said_running(data)
+        if running is None or stillness_wanted(data):
+            said = "`up` is starting" if running is None else "a backup is being made: `up` holds still"
+            yield warning(Area.SERVICES, said, "look again in a minute")
+            return
     yield from check_machine(settings, data, running, workers, offline)
+    yield from check_clock(data, _now())
     if data is None:
         yield from check_cluster(settings.cluster_at(None), settings.topics, role, timeout_seconds, _now)
     elif running is not None:
-        yield from check_cluster(running.bootstrap_servers, settings.topics, role, timeout_seconds, _now)
+        yield from check_cluster(Cluster(running.bootstrap_servers), settings.topics, role, timeout_seconds, _now)
 
 
 def _now() -> int:

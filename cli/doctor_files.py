@@ -30,6 +30,7 @@ def check_files(
     yield from _api(settings)
     yield from _rules(settings)
     yield from check_calendar(settings, now)
+    yield from _limits(settings)
 
 
 def _secrets(settings: Settings, data: Path | None) -> Iterator[Finding]:
@@ -202,7 +203,7 @@ def check_calendar(settings: Settings, now: int) -> Iterator[Finding]:
     from rules.calendar_file import load_calendar
 
     try:
-        calendar = load_calendar(getattr(settings, "calendar_file", None))
+        calendar = load_calendar(settings.calendar_file)
     except ConfigFileError as error:
         yield problem(Area.CALENDAR, str(error), "correct the file; workers refuse to start with it")
         return
@@ -218,3 +219,16 @@ def check_calendar(settings: Settings, now: int) -> Iterator[Finding]:
         )
     else:
         yield ok(Area.CALENDAR, f"work days of {today.year} are known; those of the next are announced in November")
+
+
+def _limits(settings: Settings) -> Iterator[Finding]:
+    from rules.limits import load_limits
+
+    if settings.limits_file is None:
+        return
+    try:
+        limits = load_limits(settings.limits_file)
+    except ConfigFileError as error:
+        yield problem(Area.CALENDAR, str(error), "correct the file; workers refuse to start with it")
+        return
+    yield ok(Area.CALENDAR, f"time limits ({limits.version})")

@@ -9,13 +9,16 @@ from rich.table import Table
 
 from cli.output import err, fail, out
 from cli.running import (
-    RUN_KEYS,
     CalendarOption,
+    KeysOption,
     LimitsOption,
+    ReferenceOption,
     instant_option,
+    keys_of,
     pack_of,
     reader_of,
     recorded_events,
+    reference_of,
     run_core,
 )
 from models.decode import Rejected
@@ -42,18 +45,20 @@ def explain_ticket(
     ] = None,
     calendar: CalendarOption = None,
     limits: LimitsOption = None,
+    reference: ReferenceOption = None,
+    config: KeysOption = None,
     until: Annotated[str | None, typer.Option(help="the instant to look from; without it the last event")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable output")] = False,
 ) -> None:
     """Show a ticket's timeline, its facts, and for each rule the condition with its values and which term failed."""
-    pack, reckoning = pack_of(rules), load_reckoning(calendar, limits)
+    pack, reckoning, tables = pack_of(rules), load_reckoning(calendar, limits), reference_of(reference)
     end = instant_option(until, "--until")
     rejected: list[str] = []
 
     def reject(path: Path, number: int, why: Rejected) -> None:
         rejected.append(f"{path}:{number}: {why.reason}")
 
-    source = recorded_events(events, RUN_KEYS, reject, reader_of(pack, posts))
+    source = recorded_events(events, keys_of(config), reject, reader_of(pack, posts, tables), tables)
     driver = run_core(pack, source, end, lambda alert: None, reckoning)
     if rejected:
         err.print(f"{len(rejected)} lines were rejected, the first: {rejected[0]}", markup=False)
@@ -76,6 +81,7 @@ def _as_record(ticket: str, judged: Judged, told: list[RuleExplained], now: int)
         "ticket_id": ticket,
         "as_of": format_instant(now),
         "calendar_version": judged.lineage.reckoning.version,
+        "calendar_incomplete": judged.unsure,
         "merged_into": judged.merged.data["into"] if judged.merged else None,
         "states": {ticket_id: one.state for ticket_id, one in tickets.items()},
         "timeline": [
@@ -133,6 +139,8 @@ def _as_record(ticket: str, judged: Judged, told: list[RuleExplained], now: int)
 def _show(record: dict[str, Any], judged: Judged, told: list[RuleExplained]) -> None:
     states = "、".join(f"{ticket}:{STATE_TITLES[one.state]}" for ticket, one in judged.lineage.tickets.items())
     out.print(f"工单 {record['ticket_id']}(截至 {record['as_of']};{states})", markup=False)
+    if record["calendar_incomplete"]:
+        out.print("工作日历不全:有时限按未公布的年份暂计,不据此发红色预警", markup=False)
     timeline = Table(title="时间线", title_justify="left")
     for name in ("时间", "事件", "说明"):
         timeline.add_column(name)

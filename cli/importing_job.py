@@ -22,6 +22,7 @@ from streams.importing import (
     JsonLines,
     Mapping,
     Rejection,
+    Rejections,
     Report,
     Sample,
     Sink,
@@ -115,24 +116,23 @@ class Job:
 def run_job(job: Job, file: Path) -> None:
     """Import one file and show what was done. Ends with the exit status."""
     sample = None if job.dry_run is None else Sample(job.dry_run)
-    rejected: list[Rejection] = []
     try:
         mapping = job.load()
         with contextlib.ExitStack() as stack:
+            rejected = stack.enter_context(contextlib.closing(Rejections()))
             target = stack.enter_context(_rejects_file(job.rejects))
             state = None
             if job.snapshot and job.state is not None:
                 state = ImportState(job.state, create=sample is None)
                 stack.callback(state.close)
-            watched = stack.enter_context(progress(file, quiet=job.as_json))
-            report = import_file(job, mapping, state, file, sample, rejected.append, watched)
-            rejected.sort()
+            with progress(file, quiet=job.as_json) as bar:
+                report = import_file(job, mapping, state, file, sample, rejected.append, bar)
             if target is not None:
                 target.writelines(json.dumps(one.as_dict(), ensure_ascii=False) + "\n" for one in rejected)
+            show(report, rejected, sample, as_json=job.as_json, to_stderr=not job.owns_stdout)
     except (ImportFault, ConfigFileError) as fault:
         fail(job, fault)
-    show(report, rejected, sample, as_json=job.as_json, to_stderr=not job.owns_stdout)
-    if job.strict and rejected:
+    if job.strict and report.rejected.total():
         raise typer.Exit(1)
 
 

@@ -6,14 +6,14 @@ import json
 
 import typer
 
-from streams.importing import Rejection, Report, Sample
+from streams.importing import Rejections, Report, Sample
 from streams.importing.report import Difference
 
 _REJECTIONS_SHOWN = 10
 _KEYS_SHOWN = 10
 
 
-def show(report: Report, rejected: list[Rejection], sample: Sample | None, *, as_json: bool, to_stderr: bool) -> None:
+def show(report: Report, rejected: Rejections, sample: Sample | None, *, as_json: bool, to_stderr: bool) -> None:
     """Print the report, the first rejected rows and, of a dry run, the first events and every rejected row."""
     if as_json:
         answer = report.as_dict()
@@ -25,12 +25,12 @@ def show(report: Report, rejected: list[Rejection], sample: Sample | None, *, as
     if sample is not None:
         for body in sample.events:
             typer.echo(body.decode())
-    shown = rejected if sample is not None else rejected[:_REJECTIONS_SHOWN]
-    for one in shown:
+    shown = len(rejected) if sample is not None else _REJECTIONS_SHOWN
+    for one in rejected.first(shown):
         sheet = f"sheet {one.sheet}, " if one.sheet else ""
         typer.echo(f"{sheet}line {one.line}: {one.reason}: {one.detail}", err=True)
-    if len(shown) < len(rejected):
-        typer.echo(f"… and {len(rejected) - len(shown)} more rejected rows: `--rejects FILE` lists them all", err=True)
+    if shown < len(rejected):
+        typer.echo(f"… and {len(rejected) - shown} more rejected rows: `--rejects FILE` lists them all", err=True)
     for line in lines_of(report, dry=sample is not None):
         typer.echo(line, err=to_stderr)
 

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drill": ("cli.drill", "Send a marked ticket through the whole chain, and say how long each stage took."),
     "tick": ("cli.tick", "Move recorded time to an instant."),
     "import": ("cli.importing", "Turn another system's tables (CSV, XLSX) into ticket events."),
+    "reference": ("cli.reference", "Load other departments' tables that intake joins to events."),
     "backtest": ("cli.backtest", "Run the rules over recorded events, with no broker."),
     "explain": ("cli.explain", "Show a ticket's timeline, facts, and why each rule speaks or not."),
     "rules": ("cli.rules", "Check a pack of rules and run its cases."),

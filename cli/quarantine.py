@@ -21,7 +21,7 @@ from cli.quarantine_work import (
     refusing,
 )
 from models.quarantine_advice import ADVICE, Duty
-from models.times import format_minute, parse_instant
+from models.times import format_instant, format_minute, parse_instant
 
 if TYPE_CHECKING:
     from streams.quarantine_log import Entry
@@ -91,15 +91,22 @@ def show(
     prefix: PrefixOption = None,
 ) -> None:
     """Show one refused input: why, where, whether it is still there and would be taken now, and what to tell its sender."""
-    from streams.replaying import look
+    from streams.replaying import kept_until, look
 
     servers, topics = cluster_of(config, bootstrap_servers, prefix)
     entry = entry_named(quarantine_of(servers, topics), topics, key)
     with refusing():
         found = look(servers, topics, entry, now())
     record, advice = entry.record, ADVICE[entry.record.reason]
+    until = kept_until(topics, record)
     if as_json:
-        told = {"input": found.found.value, "said": found.said, "title": advice.title, "tell": advice.tell}
+        told = {
+            "input": found.found.value,
+            "said": found.said,
+            "kept_until": None if until is None else format_instant(until),
+            "title": advice.title,
+            "tell": advice.tell,
+        }
         typer.echo(json.dumps({**_as_json(entry, topics), **told, "duty": advice.duty.value}, ensure_ascii=False))
         return
     rows = [
@@ -111,6 +118,7 @@ def show(
         ("at", record.quarantined_at),
         ("size", f"{record.size_bytes} bytes, sha256 {record.sha256}"),
         ("input", found.said),
+        ("kept", "-" if until is None else f"until about {format_minute(until)}"),
         ("tell" if advice.duty is Duty.SENDER else "do", advice.tell),
     ]
     for name, value in rows:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from cli.output import fail, read_lines
 from models.alert import Alert
 from models.base import Status
 from models.decode import Rejected, decode_event
+from models.reference import key_of, read_record
 from models.times import ImpossibleTimeError, parse_instant
 from rules.driver import Driver
 from rules.engine import Engine
@@ -21,6 +23,7 @@ from rules.intake import NO_READER, Reader, read_texts, to_event
 from rules.pack import Pack, default_pack, load_pack
 from rules.pseudonym import PseudonymKey
 from rules.reckoning import Reckoning, plain_reckoning
+from rules.reference import Reference
 from rules.sealing import Posts, load_posts
 from rules.text.screen import Screener
 
@@ -36,12 +39,39 @@ LimitsOption = Annotated[
     Path | None, typer.Option("--limits", help="the city's time limits, as the setting limits_file names them")
 ]
 
+ReferenceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--reference", help="reference data to join: a file of rows, as `reference export` or `load --out` writes it"
+    ),
+]
+KeysOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="settings whose pseudonym keys are used: where --reference flags citizens and events carry phones or ID numbers",
+    ),
+]
+
 Reject = Callable[[Path, int, Rejected], None]
 
 
 def pack_of(folder: Path | None) -> Pack:
     """Return the pack in a folder, or the default one. Ends with status 2 where it cannot be taken."""
     return load_pack(folder) if folder is not None else default_pack()
+
+
+def keys_of(config: Path | None) -> list[PseudonymKey]:
+    """Return an installation's pseudonym keys, or where none is named, those of a run of its own. Ends with status 2."""
+    if config is None:
+        return RUN_KEYS
+    from cli.configured import settings_of
+    from streams.settings import SettingsError
+
+    try:
+        return settings_of(config).load_keys()
+    except SettingsError as error:
+        fail(str(error))
 
 
 def instant_option(text: str | None, name: str) -> int | None:
@@ -54,21 +84,48 @@ def instant_option(text: str | None, name: str) -> int | None:
         fail(f"{name}: {error}; write it like 2025-06-20T12:00:00+08:00")
 
 
-def reader_of(pack: Pack, posts: Path | None = None) -> Reader:
+def reader_of(pack: Pack, posts: Path | None = None, reference: Reference | None = None) -> Reader:
     """Return who reads citizens' texts. Ends with status 2 where the file of posts cannot be taken."""
     screener = Screener(pack.lexicon) if pack.lexicon.categories else None
-    return Reader(screener, load_posts(posts) if posts is not None else Posts())
+    own = load_posts(posts) if posts is not None else Posts()
+    return Reader(screener, own if reference is None else reference.posts(own))
+
+
+def reference_of(path: Path | None) -> Reference | None:
+    """Return the reference data in a file of rows, one a line. Ends with status 2 where any of them cannot be taken."""
+    if path is None:
+        return None
+    tables = Reference()
+    seen: dict[str, int] = {}
+    for number, line in read_lines(path):
+        try:
+            record = read_record(line)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            fail(
+                f"{path}:{number}: {where or 'row'}: {first['msg']}; `hotline-watch reference export` writes such files"
+            )
+        if seen.setdefault(key_of(record), number) != number:
+            fail(f"{path}:{number}: the row stands at line {seen[key_of(record)]} already")
+        tables.put(record)
+    return tables
 
 
 def recorded_events(
-    paths: Iterable[Path], keys: list[PseudonymKey], reject: Reject, reader: Reader = NO_READER
+    paths: Iterable[Path],
+    keys: list[PseudonymKey],
+    reject: Reject,
+    reader: Reader = NO_READER,
+    reference: Reference | None = None,
 ) -> Iterator[Event]:
     """Yield the events in the files, in the files' order; what cannot be taken goes to `reject`."""
     for path in paths:
         lines = read_lines(path)
         # Some at a time: reading and judging in turn, event by event, would keep throwing each other's code out of the cache.
         while chunk := list(islice(lines, CHUNK_LINES)):
-            yield from _decoded(path, chunk, keys, reject, reader)
+            events = _decoded(path, chunk, keys, reject, reader)
+            yield from events if reference is None else map(reference.enrich, events)
 
 
 def _decoded(

@@ -7,6 +7,7 @@ from pydantic import Field, TypeAdapter
 
 from models.alert import Alert
 from models.quarantine import QuarantineRecord
+from models.reference import REFERENCE_RECORD
 from models.sealed import SealedRecord
 from models.ticket_event import KnownEvent
 
@@ -44,6 +45,7 @@ def contract_schemas() -> dict[str, dict[str, Any]]:
         "alert": _schema(Alert, "alert", "Alert"),
         "quarantine": _schema(QuarantineRecord, "quarantine", "Quarantine record"),
         "sealed": _schema(SealedRecord, "sealed", "Sealed record"),
+        "reference": _schema(REFERENCE_RECORD, "reference", "Reference record"),
     }
 
 

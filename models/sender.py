@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from models.decode import Rejected, decode_object
+from models.decode import decode_object
 from models.quarantine import SENDER_PATTERN
 
 _SENDER = re.compile(SENDER_PATTERN, re.ASCII)
@@ -13,7 +13,7 @@ _NUMBER_DIGITS_MIN = 7
 _MANY_DIGITS = re.compile(rf"[0-9][^A-Za-z0-9]*(?:[0-9][^A-Za-z0-9]*){{{_NUMBER_DIGITS_MIN - 1},}}")
 
 
-def sender_of(value: bytes | None, headers: Mapping[str, bytes] | None = None) -> str | None:
+def sender_of(value: bytes | None, headers: Mapping[str, bytes | None] | None = None) -> str | None:
     """Return the `source` that an input names, else that of the CloudEvent around it; None where there is none, or it is no
     system's name.
 
@@ -26,16 +26,17 @@ def sender_of(value: bytes | None, headers: Mapping[str, bytes] | None = None) -
     return None
 
 
-def _candidates(value: bytes | None, headers: Mapping[str, bytes]) -> list[Any]:
+def _candidates(value: bytes | None, headers: Mapping[str, bytes | None]) -> list[Any]:
     found: list[Any] = []
     try:
         body = decode_object(value)
-    except Rejected:
+    except Exception:  # it was refused for that already, or broke intake: to be told apart there
         body = {}
     data = body.get("data")
     if "specversion" in body and isinstance(data, dict):
         found.append(data.get("source"))
     found.append(body.get("source"))
-    if "ce_source" in headers:
-        found.append(headers["ce_source"].decode("utf-8", errors="replace"))
+    named = headers.get("ce_source")  # in Kafka a header may be there and have no value
+    if named is not None:
+        found.append(named.decode("utf-8", errors="replace"))
     return found

@@ -139,6 +139,7 @@ class RegisteredFields(Incoming):
     urgency: Literal["normal", "urgent", "critical"] | None = None
     target: Target | None = None
     repeat_of: Identifier | None = None
+    project_id: Identifier | None = Field(None, description="key of the reference table `projects`")
     raw_content: LongText | None = None
     confidential: bool | None = None
 

@@ -13,6 +13,7 @@ from rules.fact import Fact, Value, Values, count
 from rules.facts_of_time import FACTS_OF_TIME
 from rules.fold import UNCLEAR_CODES
 from rules.history import Lineage
+from rules.joined import FACTS_OF_REFERENCE
 from rules.texts import Told
 from rules.views import View
 
@@ -280,6 +281,7 @@ FACTS: tuple[Fact, ...] = (
         lambda view: view.lineage.unexpected,
         lambda view: [event for ticket in view.lineage.tickets.values() for event in ticket.unexpected],
     ),
+    *FACTS_OF_REFERENCE,
     *(fact for category in texts.CATEGORIES for fact in _text_facts(category)),
     Fact(
         "text.private",

@@ -15,6 +15,7 @@ from rules.history import Ending, Holding, Lineage, Return, Ticket, Trick, Visit
 from rules.lifecycle import next_state
 from rules.limiting import ACCEPTING, concerns, end_deadlines, end_holding
 from rules.reckoning import Reckoning, plain_reckoning
+from rules.reference import JOINED, TARGET
 from rules.sealing import SEALED
 from rules.texts import hear, speaks
 
@@ -151,6 +152,12 @@ def _amended(lineage: Lineage, ticket: Ticket, event: Event) -> None:
         ticket.links.append(data["repeat_of"])
     if "target_unit" in data:
         ticket.target_unit = data["target_unit"]
+        if (target := data.get(JOINED, {}).get(TARGET)) is not None:
+            lineage.unit_names.setdefault(data["target_unit"], target[1])
+    if "citizens" in data:
+        ticket.identified = event
+    if "place" in data or "project" in data:
+        ticket.located = event
     for name in ("title", "content"):
         if name in data:
             hear(lineage, ticket, event, name, name)

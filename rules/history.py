@@ -132,6 +132,10 @@ class Ticket:
     """the unit that the citizen complains of, where one was given"""
     title_asks: bool = False
     links: list[str] = field(default_factory=list)
+    identified: Event | None = None
+    """the event that said last who the citizen is"""
+    located: Event | None = None
+    """the event that said last where it is, or which project it belongs to"""
     state: State = State.NEW
     unexpected: list[Event] = field(default_factory=list)
     test: bool = False

@@ -162,6 +162,8 @@ def registered_fields(fields: RegisteredFields, keys: Sequence[PseudonymKey]) ->
         kept["category"] = [_label(level, names) for level in fields.category]
     if fields.place is not None:
         kept["place"] = _place(fields, names)
+    if fields.project_id is not None:
+        kept["project"] = fields.project_id
     if fields.target is not None and fields.target.unit_id is not None:
         kept["target_unit"] = fields.target.unit_id
     if fields.title is not None:

@@ -12,15 +12,17 @@ from typing import NamedTuple
 import orjson
 
 from models.alert import Alert
+from models.base import Level
 from models.ticket_event import EventType as E
 from rules.engine import Engine, Levels
 from rules.event import Event, by_time, with_event
 from rules.fact import Values
-from rules.facts import EVERYTHING, Plan, compute, next_wake
+from rules.facts import EVERYTHING, INDEX, Plan, compute, next_wake
 from rules.fold import fold
 from rules.history import Lineage, Ticket
 from rules.merging import lineage_events, own_merge
 from rules.messages import ClaimMessage, EventMessage, MembersMessage, RepeatMessage
+from rules.pack import Rule
 from rules.repeats import complaint_of, counts_as_complaint, what_is_claimed
 from rules.state import MAX_EVENTS, TicketState, with_events
 from rules.views import View
@@ -60,6 +62,14 @@ class Judged(NamedTuple):
     merged: Event | None
     unsure: bool = False
     """a limit was reckoned with a work day that is not announced"""
+    sure: Values | None = None
+    """the facts as announced days alone bear them out, where that may be less"""
+
+    def rests_on_unannounced_days(self, rule: Rule, level: Level | None) -> bool:
+        """Tell whether announced days alone would give a rule other facts. What is red is red by them all the same."""
+        if self.sure is None or level is Level.RED:
+            return False
+        return any(self.values[INDEX[path]] != self.sure[INDEX[path]] for path in rule.paths)
 
 
 def on_message(
@@ -158,10 +168,10 @@ def _judged(engine: Engine, state: TicketState, merged: Event | None, now: int, 
         return Judged(lineage, values, (None,) * len(engine.rules), merged, unsure)
     if not unsure:
         levels, values = engine.judge(values)
-    else:
-        sure = compute(View(lineage, state.repeats, now, announced=True), facts)
-        levels, values = engine.judge(values, sure)
-    return Judged(lineage, values, levels, None, unsure)
+        return Judged(lineage, values, levels, None)
+    sure = compute(View(lineage, state.repeats, now, announced=True), facts)
+    levels, values = engine.judge(values, sure)
+    return Judged(lineage, values, levels, None, unsure, engine.judge(sure)[1])
 
 
 def review(engine: Engine, state: TicketState, clock: int) -> Step:
@@ -170,15 +180,18 @@ def review(engine: Engine, state: TicketState, clock: int) -> Step:
     Not as of the clock's own instant, of which more events may come; and the state stays as it is where nothing follows.
     """
     step = on_time(engine, state, clock - 1, clock)
-    settled = settle(engine, step.state, max(step.state.clock, clock - 1), clock)
+    settled = settle(engine, step.state, max(step.state.clock, clock - 1), clock, reckoned_anew=True)
     outputs = step.outputs + settled.outputs
     if not outputs and settled.state._replace(clock=state.clock) == state:
         return Step(state, [])
     return Step(settled.state, outputs)
 
 
-def settle(engine: Engine, state: TicketState, now: int, clock: int) -> Step:
-    """Judge the ticket at an instant and say what changed; `clock` is the time at which it is said."""
+def settle(engine: Engine, state: TicketState, now: int, clock: int, *, reckoned_anew: bool = False) -> Step:
+    """Judge the ticket at an instant and say what changed; `clock` is the time at which it is said.
+
+    `reckoned_anew`: nothing has happened to the ticket, so what changed is owed to another calendar or other limits.
+    """
     outputs: list[Output] = []
     merged, refused = own_merge(state)
     judged = _judged(engine, state, merged, now, engine.plan)
@@ -186,7 +199,7 @@ def settle(engine: Engine, state: TicketState, now: int, clock: int) -> Step:
         new = [event for event in refused if event.event_id not in state.refused]
         outputs += [RefusedMerge(event.ticket_id, event.event_id) for event in new]
         state = state._replace(refused=(*state.refused, *(event.event_id for event in new)))
-    state = _warn(engine, state, judged, (now, max(now, clock)), outputs)
+    state = _warn(engine, state, judged, _When(now, max(now, clock), reckoned_anew), outputs)
     state = _claim(state, judged, outputs)
     state = _forward(state, judged, outputs)
     due_at = None if judged.merged is not None else next_wake(judged.lineage, engine.thresholds, now)
@@ -194,9 +207,15 @@ def settle(engine: Engine, state: TicketState, now: int, clock: int) -> Step:
     return Step(state if unchanged else state._replace(clock=now, due_at=due_at), outputs)
 
 
-def _warn(
-    engine: Engine, state: TicketState, judged: Judged, when: tuple[int, int], outputs: list[Output]
-) -> TicketState:
+class _When(NamedTuple):
+    """As of which instant a ticket was judged, when it is said, and whether only the reckoning of time has changed."""
+
+    now: int
+    issued_at: int
+    reckoned_anew: bool
+
+
+def _warn(engine: Engine, state: TicketState, judged: Judged, when: _When, outputs: list[Output]) -> TicketState:
     standings = state.standings
     if not standings and not any(judged.levels):
         return state
@@ -211,9 +230,7 @@ def _warn(
         return state
     standings = dict(standings)
     sequence = state.sequence
-    now, issued_at = when
-    view = View(judged.lineage, state.repeats, now)
-    flags = _flags(state, judged)
+    view = View(judged.lineage, state.repeats, when.now)
     for rule_id in released:
         standing = standings[rule_id]
         if standing.level is not None and standing.held is not None and not _is_test(judged.lineage):
@@ -226,21 +243,22 @@ def _warn(
         before = previous.level if previous else None
         sequence += 1
         push = live and not _is_test(judged.lineage) and rule.status == "stable"
-        trial = () if rule.status == "stable" else ("rule_on_trial",)
+        flags = _flags(state, judged, rule, level)
         change = Change(
             rule,
             before,
             level,
             previous,
             sequence,
-            issued_at,
+            when.issued_at,
             view,
             judged.values,
             ended_by,
             reason,
-            (*flags, *trial),
+            flags,
             push,
             levels,
+            when.reckoned_anew,
         )
         alert = make_alert(change)
         outputs.append(alert)
@@ -267,11 +285,11 @@ def _is_test(lineage: Lineage) -> bool:
     return lineage.tickets[lineage.root].test
 
 
-def _flags(state: TicketState, judged: Judged) -> tuple[str, ...]:
+def _flags(state: TicketState, judged: Judged, rule: Rule, level: Level | None) -> tuple[str, ...]:
     lineage = judged.lineage
     facts = {
         "backfill": _is_held(lineage),
-        "calendar_incomplete": judged.unsure,
+        "calendar_incomplete": judged.rests_on_unannounced_days(rule, level),
         "rating_changed": bool(lineage.rating_changes),
         "test": _is_test(lineage),
         "truncated": state.truncated,
@@ -279,6 +297,7 @@ def _flags(state: TicketState, judged: Judged) -> tuple[str, ...]:
             one.event.data.get("code") in ("R3", "R4") for one in lineage.returns if not one.denied
         ),
         "unexpected_transition": any(ticket.unexpected for ticket in lineage.tickets.values()),
+        "rule_on_trial": rule.status != "stable",
     }
     return tuple(name for name, holds in facts.items() if holds)
 

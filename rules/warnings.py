@@ -16,6 +16,7 @@ from rules.event import Event
 from rules.fact import Values
 from rules.facts import BY_PATH, INDEX, as_mapping, tree_of
 from rules.history import Lineage
+from rules.joined import FREQUENT_CALLER, counts_callers, is_frequent_caller, reference_evidence
 from rules.notes import notes_of
 from rules.pack import Rule
 from rules.repeats import RepeatedComplaint
@@ -73,6 +74,8 @@ class Change:
     push: bool
     levels: tuple[tuple[Rule, Level | None], ...] = ()
     """every rule, and its level after the change"""
+    reckoned_anew: bool = False
+    """another calendar or other limits changed it, and nothing that happened"""
 
     @property
     def summed(self) -> tuple[tuple[Rule, Level | None], ...]:
@@ -145,7 +148,13 @@ def _categories(change: Change) -> tuple[str, ...]:
 def _flags(change: Change) -> tuple[str, ...]:
     rule = change.rule
     hinted = rule.text is not None and texts.only_hinted(change.view.telling.get(rule.id, ()))
-    return (*change.flags, "euphemism_only") if hinted else change.flags
+    called = counts_callers(_paths(change)) and is_frequent_caller(change.view.lineage)
+    return (*change.flags, *("euphemism_only",) * hinted, *(FREQUENT_CALLER,) * called)
+
+
+def _paths(change: Change) -> tuple[str, ...]:
+    """Return the facts that the rule reads, and those it adds up."""
+    return tuple(dict.fromkeys(path for rule in change.rules for path in rule.paths))
 
 
 def _cause(change: Change, status: Status) -> Cause:
@@ -157,18 +166,19 @@ def _cause(change: Change, status: Status) -> Cause:
         assert change.now is not None
         causes = [cause for cause, _ in _satisfying(change, change.rule, change.now)]
     else:
-        causes = [
-            Cause(event.at, event.event_id)
-            for rule in (change.rule, *(rule for rule, _ in change.summed))
-            for path in rule.paths
-            for event in BY_PATH[path].altered(view)
-        ]
+        causes = [Cause(event.at, event.event_id) for event in _altering(change)]
     if not causes:
         causes = [Cause(event.at, event.event_id) for event in view.lineage.events[-1:]]
     places = {event.event_id: index for index, event in enumerate(view.lineage.events)}
     return max(
         causes, key=lambda cause: _place_in_fold(cause, places, view.lineage), default=Cause(view.now, "unknown")
     )
+
+
+def _altering(change: Change) -> list[Event]:
+    """Return the events that may have taken something off the rule's facts."""
+    rules = (change.rule, *(rule for rule, _ in change.summed))
+    return [event for rule in rules for path in rule.paths for event in BY_PATH[path].altered(change.view)]
 
 
 def _place_in_fold(cause: Cause, places: dict[str, int], lineage: Lineage) -> tuple[float, int, str]:
@@ -185,11 +195,13 @@ def _headline(change: Change, cause: Cause, status: Status, level: Level) -> str
 
 
 def _because(change: Change, cause: Cause) -> str:
-    """Return why a warning was retracted: what ended the case, or the event that took it off."""
+    """Return why a warning was retracted: what ended the case, the event that took it off, or that time is reckoned otherwise."""
     if change.reason is not None:
         return REASONS[change.reason]
+    if change.reckoned_anew:
+        return "工作日历或时限配置已更新"
     lineage = change.view.lineage
-    event = next((event for event in lineage.events if event.event_id == cause.trigger), None)
+    event = next((event for event in _altering(change) if event.event_id == cause.trigger), None)
     if event is None:
         return "更新后的事实不再符合规则"
     return f"{format_minute(event.at)} {tell_event(event, lineage.unit_names)}"
@@ -227,7 +239,7 @@ def _condition(change: Change, rule: Rule, level: Level) -> tuple[Condition, cel
 def _evidence(change: Change, cause: Cause) -> list[Evidence]:
     view, lineage = change.view, change.view.lineage
     events: dict[tuple[str, str], Event] = {}
-    for path in dict.fromkeys(path for rule in change.rules for path in rule.paths):
+    for path in _paths(change):
         for event in (*BY_PATH[path].support(view), *BY_PATH[path].altered(view)):
             events[event.key] = event
     if change.ended_by is not None:
@@ -237,6 +249,7 @@ def _evidence(change: Change, cause: Cause) -> list[Evidence]:
     if any(path in rule.paths for rule in change.rules for path in _OF_REPEATS):
         told += _repeat_evidence(change, {event.event_id for event in ordered})
     told += _text_evidence(change)
+    told += reference_evidence(lineage, ordered, _paths(change), change.rule.family)
     if cause.trigger.startswith("deadline:"):
         told.append(
             Evidence(event_id=cause.trigger, occurred_at=format_instant(cause.at), what=_deadline_told(change, cause))

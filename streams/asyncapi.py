@@ -17,6 +17,7 @@ from models.decision import DecisionRecord
 from models.delivery import DeliveryRecord
 from models.quarantine import QuarantineDecision, QuarantineRecord
 from models.redelivery import RedeliveryRequest
+from models.reference import REFERENCE_RECORD
 from models.schemas import TICKET_EVENT, component_schemas
 from models.sealed import SealedRecord
 from rules.event import Event
@@ -65,6 +66,7 @@ PAYLOADS: dict[str, Any] = {
     "QuarantineRecord": QuarantineRecord,
     "QuarantineDecision": QuarantineDecision,
     "SealedRecord": SealedRecord,
+    "ReferenceRecord": REFERENCE_RECORD,
     "EventMessage": tuple[Literal["event"], Event],
     "MembersMessage": tuple[Literal["members"], str, str, int, tuple[Event, ...]],
     "RepeatMessage": tuple[Literal["repeat"], str, str, int, int, _Complaints, _Complaints],
@@ -111,6 +113,13 @@ class Channel(NamedTuple):
     about: str
     key: str
     messages: tuple[Message, ...] = ()
+
+
+_REFERENCE = Channel(
+    "Other departments' tables that intake joins to events: units, posts, citizens' flags, projects.",
+    "a JSON array: table, key, and the row's first day where it has one",
+    (Message("ReferenceRecord", "a row of a table; none: it was deleted", "ReferenceRecord"),),
+)
 
 
 def channels_of(topics: TopicSet) -> dict[str, Channel]:
@@ -180,6 +189,7 @@ def channels_of(topics: TopicSet) -> dict[str, Channel]:
                 ),
             ),
         ),
+        topics.reference: _REFERENCE,
         topics.verdicts: Channel("Kept free for analysts' verdicts.", "the case's id"),
         topics.orders: Channel("Kept free for supervision orders.", "the case's id"),
         topics.tickets_changelog: Channel("The tickets table.", "the ticket's id", (_TABLE,)),

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import repeat
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from rules.event import Event
 from rules.intake import NO_READER, Read, Reader, read_texts, to_event
 from rules.messages import EventMessage, encode
 from rules.pseudonym import PseudonymKey
-from rules.sealing import SEALED
+from rules.sealing import SEALED, Posts
 from streams.routes import Out, partition_of
 from streams.topics import TopicSet
 
@@ -36,23 +37,40 @@ class IntakeWatch(Protocol):
         """An event's texts were screened."""
 
 
+class Joined(Protocol):
+    """Reference data as intake joins it to events."""
+
+    def enrich(self, event: Event) -> Event:
+        """Return the event with what the tables say of it."""
+
+    def posts(self, own: Posts) -> Posts:
+        """Return the installation's own posts and the table's."""
+
+
 class Intake:
     """Decodes, validates and pseudonymises; never raises on an input."""
 
     def __init__(
-        self, topics: TopicSet, keys: Sequence[PseudonymKey], watch: IntakeWatch, reader: Reader = NO_READER
+        self,
+        topics: TopicSet,
+        keys: Sequence[PseudonymKey],
+        watch: IntakeWatch,
+        reader: Reader = NO_READER,
+        reference: Joined | None = None,
     ) -> None:
         self._topics = topics
         self._keys = keys
         self._watch = watch
         self.reader = reader
+        self._reference = reference
 
     def handle(self, partition: int, records: Sequence[Any]) -> list[Out]:
         """Return what a batch of Kafka records becomes: one output a record, and one more for what is sealed."""
+        reader = self._reader()
         decoded = [self._decoded(record) for record in records]
         good = [event for event in decoded if not isinstance(event, Rejected)]
         try:
-            read: Iterator[Read | None] = iter(read_texts(good, self.reader))
+            read: Iterator[Read | None] = iter(read_texts(good, reader))
         except Exception:
             read = repeat(None)  # whichever broke it: each is read alone, and that one is put aside
         return [
@@ -61,9 +79,16 @@ class Intake:
             for out in (
                 [self._quarantine(partition, record, event)]
                 if isinstance(event, Rejected)
-                else self._each(partition, record, event, next(read))
+                else self._each(partition, record, event, next(read), reader)
             )
         ]
+
+    def _reader(self) -> Reader:
+        """Return who reads texts now: the table of posts may have changed since the batch before."""
+        if self._reference is None:
+            return self.reader
+        posts = self._reference.posts(self.reader.posts)
+        return self.reader if posts is self.reader.posts else replace(self.reader, posts=posts)
 
     def _decoded(self, record: Any) -> TicketEvent | Rejected:
         try:
@@ -75,9 +100,10 @@ class Intake:
             return _poison(broken)
         return event
 
-    def _each(self, partition: int, record: Any, event: TicketEvent, read: Read | None) -> list[Out]:
+    def _each(self, partition: int, record: Any, event: TicketEvent, read: Read | None, reader: Reader) -> list[Out]:
         try:
-            message = EventMessage(to_event(event, self._keys, self.reader, read))
+            known = to_event(event, self._keys, reader, read)
+            message = EventMessage(known if self._reference is None else self._reference.enrich(known))
         except Rejected as rejected:
             return [self._quarantine(partition, record, rejected)]
         except Exception as broken:

@@ -16,6 +16,7 @@ from rules.pack import Pack
 from rules.sealing import Route
 from rules.text.result import Finding
 from rules.tickets import ConflictingBody, RefusedMerge
+from streams.reference_feed import FeedState
 from streams.routes import Out
 from streams.topics import TopicSet
 
@@ -68,6 +69,18 @@ class WorkerMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.reference_rows = Gauge(
+            "hw_reference_rows", "Rows of reference data held in memory", ["table"], registry=registry
+        )
+        self.reference_lag = Gauge(
+            "hw_reference_lag_records", "Records of reference data not read yet", registry=registry
+        )
+        self.reference_changes = Gauge(
+            "hw_reference_changes",
+            "Records of reference data read since the start, by outcome",
+            ["outcome"],
+            registry=registry,
+        )
         for route in get_args(Route):
             self.sealed_events.labels(route)
         for outcome in ("taken", "refused"):
@@ -117,6 +130,14 @@ class WorkerMetrics:
     def reloaded(self, taken: bool) -> None:
         """Changed rules were read."""
         self.reloads.labels("taken" if taken else "refused").inc()
+
+    def refers(self, state: FeedState) -> None:
+        """Reference data are so far."""
+        for table, rows in state.rows.items():
+            self.reference_rows.labels(table).set(rows)
+        self.reference_lag.set(state.lag)
+        self.reference_changes.labels("taken").set(state.changes - state.refused)
+        self.reference_changes.labels("refused").set(state.refused)
 
     def warned(self, alert: Alert) -> None:
         """A version of a warning was issued; one about a test ticket is in no count."""

@@ -20,7 +20,7 @@ from kafka.errors import KafkaError
 
 from models.decode import Rejected, check_not_ahead, decode_event
 from models.quarantine import QuarantineAction, QuarantineDecision, QuarantineRecord
-from models.times import format_instant
+from models.times import format_instant, parse_instant
 from rules.messages import WireError, decode
 from streams.admin import ClusterUnreachableError, connect
 from streams.kafka_client import KafkaConsumer, KafkaProducer, TopicPartition
@@ -83,6 +83,14 @@ class By:
 def replayable_topics(topics: TopicSet) -> frozenset[str]:
     """Return the topics whose records may be sent again: what went wrong there was done to nobody's state."""
     return frozenset({topics.ticket_events, topics.tickets, topics.citizens})
+
+
+def kept_until(topics: TopicSet, record: QuarantineRecord) -> int | None:
+    """Return about until when an input can be sent again, in microseconds; None where it never can."""
+    if record.topic not in replayable_topics(topics):
+        return None
+    (retention_ms,) = (spec.retention_ms for spec in topics.all() if spec.name == record.topic)
+    return parse_instant(record.quarantined_at) + retention_ms * 1000
 
 
 def look(bootstrap_servers: str, topics: TopicSet, entry: Entry, now: int) -> Replay:
@@ -298,6 +306,7 @@ __all__ = [
     "Replay",
     "TopicUnreadableError",
     "drop",
+    "kept_until",
     "look",
     "replay",
     "replayable_topics",

@@ -30,7 +30,7 @@ ROLE_TITLES: Mapping[Role, str] = {
     Role.DISPATCH: "`hotline-watch dispatch`: warnings to subscribers",
     Role.API: "`hotline-watch api`: what pullers and the console ask, events that are posted",
     Role.SENDER: "`hotline-watch import`, and the hotline platform's own producer",
-    Role.OPERATOR: "a person at the command line: `topics`, `deliveries`, `subscribers drill`, `sealed`, quarantine",
+    Role.OPERATOR: "a person at the command line: `topics`, `deliveries`, `subscribers drill`, `sealed`, `reference`, quarantine",
 }
 
 
@@ -81,6 +81,8 @@ def uses(topics: TopicSet) -> dict[str, Uses]:
         topics.quarantine: {worker: WRITE, dispatch: WRITE, operator: READ},
         topics.quarantine_decisions: {operator: BOTH},
         topics.sealed: {worker: WRITE, operator: READ},
+        # Loaded by a person, who has the pseudonyms' secrets; the hotline platform's own producer is not to read it.
+        topics.reference: {worker: READ, operator: BOTH},
         topics.verdicts: {},
         topics.orders: {},
         topics.tickets_changelog: {worker: BOTH},

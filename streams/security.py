@@ -176,7 +176,7 @@ class Cluster(str):
 
     def __new__(cls, bootstrap_servers: str, security: Security = PLAINTEXT) -> Self:
         """`bootstrap_servers`: at least one address."""
-        if security.protocol is Protocol.SASL_PLAINTEXT and not all(map(_is_here, bootstrap_servers.split(","))):
+        if security.protocol is Protocol.SASL_PLAINTEXT and not all(map(is_here, bootstrap_servers.split(","))):
             raise ValueError(
                 "kafka_security = sasl_plaintext is for 127.0.0.1 alone: say sasl_tls where the broker is elsewhere"
             )
@@ -200,7 +200,8 @@ def client_arguments(bootstrap_servers: str) -> dict[str, Any]:
     return {"bootstrap_servers": bootstrap_servers.split(","), **security_of(bootstrap_servers).client_arguments()}
 
 
-def _is_here(address: str) -> bool:
+def is_here(address: str) -> bool:
+    """Return whether an address is this machine's own."""
     host = address.strip().rpartition(":")[0].strip("[]")
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -66,6 +66,7 @@ class SingleMachine:
         # What the broker keeps of ticket events identifies citizens: it is nobody else's to read.
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = hold_up(self.data_dir)
+        say_running(self.data_dir, None)  # what one that was killed left there is no longer true
         while stillness_wanted(self.data_dir):
             log.warning("a backup of %s is being made: the start waits for its end", self.data_dir)
             time.sleep(1.0)

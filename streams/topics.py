@@ -123,6 +123,10 @@ class TopicSet:
         return self.prefix + "hw.sealed"
 
     @property
+    def reference(self) -> str:
+        return self.prefix + "hw.reference"
+
+    @property
     def verdicts(self) -> str:
         return self.prefix + "hw.verdicts"
 
@@ -157,6 +161,7 @@ class TopicSet:
             self._log(self.quarantine, days=90, max_bytes=1 * MIB),
             self._log(self.quarantine_decisions, days=3 * 366, max_bytes=1 * MIB),
             self._log(self.sealed, days=3 * 366, max_bytes=1 * MIB),
+            self._compacted(self.reference, max_bytes=1 * MIB),
             self._log(self.verdicts, days=3 * 366, max_bytes=1 * MIB),
             self._log(self.orders, days=3 * 366, max_bytes=1 * MIB),
             self._compacted(self.tickets_changelog, max_bytes=8 * MIB),

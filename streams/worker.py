@@ -26,6 +26,7 @@ from streams.intake import Intake
 from streams.metrics import WorkerMetrics
 from streams.metrics_flow import FlowMetrics, Stage
 from streams.partition import Incoming
+from streams.reference_feed import ReferenceFeed
 from streams.reloading import PackWatcher, ReckoningWatcher
 from streams.roles import Role
 from streams.routes import SOURCE_TS, Out, source_ts_of
@@ -73,7 +74,8 @@ class Worker:
         self.engine = _engine(pack, load_reckoning(*files))
         self.metrics = WorkerMetrics(pack, CollectorRegistry())
         self.flow = FlowMetrics((Stage.INTAKE, Stage.TICKETS, Stage.CITIZENS), self.metrics.registry)
-        self.intake = Intake(self.topics, settings.load_keys(), self.metrics, self._reader(pack))
+        self.reference = ReferenceFeed(settings.bootstrap_servers, self.topics.reference, die)
+        self.intake = Intake(self.topics, settings.load_keys(), self.metrics, self._reader(pack), self.reference)
         self.app = self._make_app()
         self.tickets = self._make_table("tickets", TICKETS_TYPE)
         self.citizens = self._make_table("citizens", CITIZENS_TYPE)
@@ -283,6 +285,9 @@ class Worker:
             for table, partitions in states.items():
                 self.metrics.states.labels(table).set(sum(one.keys for one in partitions))
             self.flow.observe({number: one.clock for number, one in self.ticket_partitions.items()})
+            reference = self.reference.state()
+            self.metrics.refers(reference)
+            self.health.notices = [reference.problem] if reference.problem else []
             await self.health.observe()
         except Exception as error:
             die(error)
@@ -305,6 +310,7 @@ def run(settings: Settings, *, on_ready: Callable[[], None] | None = None) -> No
     settings.make_data_dir()
     require_topics(settings.bootstrap_servers, settings.topics, role=Role.WORKER)
     worker = Worker(settings)
+    worker.reference.start()
     ProcessCollector(registry=worker.metrics.registry)
     port = serve_health(worker.health, worker.metrics.registry, settings.http_host, settings.http_port)
 

@@ -116,7 +116,7 @@ class Told:
         """Texts are not this test's business."""
 
 
-def record(offset: int, value: bytes, headers: dict[str, bytes] | None = None) -> ConsumerRecord[bytes, bytes]:
+def record(offset: int, value: bytes, headers: dict[str, bytes | None] | None = None) -> ConsumerRecord[bytes, bytes]:
     at_ms = parse_instant(time_of(0)) // 1000
     listed = tuple((headers or {}).items())
     return ConsumerRecord("hotline.ticket-events", 0, offset, at_ms, 1, None, value, None, 0, len(value), listed)
@@ -137,3 +137,13 @@ def test_intake_makes_the_same_of_all_three_and_quarantines_what_is_none() -> No
     assert {(out.topic, out.key) for out in taken} == {("hw.tickets", "T-1")}
     assert QuarantineRecord.model_validate_json(refused.value).reason is Reason.UNSUPPORTED_VERSION
     assert told.counts == {"registered+0": 3, "unsupported_version": 1}
+
+
+def test_a_header_without_a_value_stops_nothing() -> None:
+    headers: dict[str, bytes | None] = {"ce_specversion": None, "ce_source": None, "content-type": None}
+    told = Told()
+    (refused,) = Intake(TopicSet(), KEYS, told).handle(0, [record(0, orjson.dumps(GOOD), headers)])
+    assert QuarantineRecord.model_validate_json(refused.value).reason is Reason.UNSUPPORTED_VERSION
+    del headers["ce_specversion"]  # then they are no CloudEvent's
+    (taken,) = Intake(TopicSet(), KEYS, told).handle(0, [record(1, orjson.dumps(GOOD), headers)])
+    assert taken.topic == "hw.tickets"

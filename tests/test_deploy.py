@@ -14,6 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from cli.init import write_installation
 from streams.settings import PREFIX, Settings, load_settings
 from tests.deploy_support import DEPLOY, alert_rules, prometheus_folder, read, run, tool
 from tests.kafka_support import ROOT
@@ -27,6 +28,7 @@ UNITS = (
     "hotline-watch-worker@1",
     "hotline-watch-dispatch",
     "hotline-watch-api",
+    "hotline-watch-drill",
     "hotline-watch-up",
 )
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file() and path.suffix != ".pyc")
@@ -157,6 +159,7 @@ def test_compose_starts_everything() -> None:
         "worker-2": ["worker"],
         "dispatch": ["dispatch"],
         "api": ["api"],
+        "drill": ["drill", "--every", "1"],
     }
     assert set(COMPOSE["services"]) - set(commands) == {"kafka", "prometheus", "alertmanager", "grafana"}
 
@@ -197,6 +200,7 @@ def test_nothing_is_published_beyond_this_machine_and_workers_have_no_way_out() 
         "topics",
         "worker-1",
         "worker-2",
+        "drill",
     }
 
 
@@ -370,11 +374,13 @@ def test_prometheus_is_told_where_the_units_answer() -> None:
     dispatch = _environment(SYSTEMD / "hotline-watch-dispatch.service")["HOTLINE_WATCH_HTTP_PORT"]
     api = _environment(SYSTEMD / "hotline-watch-api.service")["HOTLINE_WATCH_API_PORT"]
     wanted = {f"127.0.0.1:{worker.replace('%i', number)}": "worker" for number in ("1", "2")}
-    assert told == wanted | {f"127.0.0.1:{dispatch}": "dispatch", f"127.0.0.1:{api}": "api"}
+    drill = _environment(SYSTEMD / "hotline-watch-drill.service")["HOTLINE_WATCH_HTTP_PORT"]
+    others = {"dispatch": dispatch, "api": api, "drill": drill}
+    assert told == wanted | {f"127.0.0.1:{port}": process for process, port in others.items()}
     # `up` counts its ports from the first worker's on.
     together = _environment(SYSTEMD / "hotline-watch-up.service")
     first = int(together["HOTLINE_WATCH_HTTP_PORT"])
-    assert [f"127.0.0.1:{first + number}" for number in range(3)] == sorted(told)[1:]
+    assert [f"127.0.0.1:{first + number}" for number in range(4)] == sorted(told)[1:]
     assert together["HOTLINE_WATCH_API_PORT"] == api
 
 
@@ -418,18 +424,30 @@ def test_yaml_below_deploy_has_no_key_twice() -> None:
 # --- docs/deploying.md
 
 
-def _settings_in_the_docs() -> list[str]:
+def test_what_init_writes_is_all_that_the_containers_and_units_read(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    write_installation(config)
+    settings = load_settings(config / "hotline-watch.toml", {})
+    files = {name: value for name, value in settings if isinstance(value, Path) and name != "data_dir"}
+    assert {"units_file", "subscribers_file", "silences_file", "api_clients_file"} <= set(files)
+    assert [name for name, path in files.items() if config not in path.parents or not path.exists()] == []
     text = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
-    return re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"config/([\w./-]*\w)", text)) - {"alertmanager.yaml"}  # which an operator writes
+    assert named >= {"secrets/pseudonym-k1", "units.yaml", "subscribers.yaml"}
+    assert [name for name in named if not (config / name).exists()] == []
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_the_settings_in_the_docs_are_taken(number: int, tmp_path: Path) -> None:
-    config = tmp_path / "hotline-watch.toml"
-    config.write_text(_settings_in_the_docs()[number])
-    settings = load_settings(config, {})
-    assert settings.api_clients_file == Path("/etc/hotline-watch/api-clients.yaml")
-    assert [key.id for key in settings.pseudonym_keys] == ["k1"]
+def test_the_settings_in_the_docs_are_taken(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    write_installation(config)
+    path = config / "hotline-watch.toml"
+    text = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    (asked,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    wanted = tomllib.loads(asked)
+    kept = [line for line in path.read_text().splitlines(keepends=True) if line.partition(" = ")[0] not in wanted]
+    path.write_text(asked + "".join(kept))
+    settings = load_settings(path, {})
+    assert {name: getattr(settings, name) for name in wanted} == wanted
 
 
 def test_the_docs_name_only_variables_that_compose_reads() -> None:

@@ -17,14 +17,19 @@ from alerting.receiver import Receiver, serve
 from cli.demo_stories import UNTIL, demo_events
 from deploy.grafana.generate import FOLDER, dashboards
 from streams.broker import EmbeddedKafka
-from tests.builders import Story
+from streams.supervisor import free_port
+from tests.builders import Story, body
 from tests.deploy_support import DEPLOY, Prometheus, alert_rules, alertmanager, prometheus, prometheus_folder, read
-from tests.kafka_support import eventually
+from tests.kafka_support import Worker, eventually
 from tests.live_support import SECRET, Live, live, subscribers_file, to_bytes
 
 TOKEN = "a-token-for-tests-0123456789"
 NAMES = ("delivery.json", "service.json", "supervision.json")
+SENDER_TOKEN = "a-sender-for-tests-0123456789"
 PROCESSES = {"worker-1": "worker", "worker-2": "worker", "dispatch": "dispatch", "api": "api"}
+
+#: Counted, and neither shown nor an alert: another metric says the same.
+NOT_LOOKED_AT = {"hw_last_tick_timestamp_seconds"}
 
 #: Panels that show 0 where all is well and nothing waits; all others must show more than 0 after the run.
 ZERO_IS_WELL = {
@@ -34,6 +39,7 @@ ZERO_IS_WELL = {
         "Pending",
         "Pending by subscriber",
         "Held: no registry",
+        "Files not in force",
         "Held back",
         "Endpoints spared",
         "Endpoints gone",
@@ -162,16 +168,40 @@ def _feed(service: Live, port: int) -> None:
     withdrawn(4, "return_denied", unit="A")
     withdrawn(5, "voided")
     service.send([*to_bytes([*stories, *withdrawn.records]), b'{"ticket_id": "Q-1", "type": 7}'])
+    posted = body("V-1", "registered", 0, event_id="V-1-1", nobody_reads_this="x")
+    _called(port, SENDER_TOKEN, {"events": [posted]}, 202)
+    _called(port, SENDER_TOKEN, {"events": [posted | {"type": "unheard_of"}]}, 422)
     service.idle()
     service.tick(UNTIL)
     service.idle()
-    for token in (TOKEN, "another-token-0123456789abcdef"):
-        httpx.get(
-            f"http://127.0.0.1:{port}/v1/alerts",
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=10,
-            trust_env=False,
-        )
+    _called(port, TOKEN, None, 200)
+    _called(port, "another-token-0123456789abcdef", None, 401)
+
+
+def _called(port: int, token: str, events: dict[str, Any] | None, status: int) -> None:
+    """Pull alerts, or post events, and be answered so."""
+    method, path = ("GET", "/v1/alerts") if events is None else ("POST", "/v1/events")
+    answer = httpx.request(
+        method,
+        f"http://127.0.0.1:{port}{path}",
+        headers={"Authorization": f"Bearer {token}"},
+        json=events,
+        timeout=10,
+        trust_env=False,
+    )
+    assert answer.status_code == status, answer.text
+
+
+def _drill(service: Live, port: int) -> None:
+    """Start the process that makes drills; the first comes once Prometheus has seen that there was none."""
+    environment = service.environment("drill") | {
+        # Its events are of now: in this run, whose time is recorded, it comes last.
+        "HOTLINE_WATCH_CORE_TIME": "wall",
+        "HOTLINE_WATCH_HTTP_PORT": str(port),
+        "HOTLINE_WATCH_DRILL_SUBSCRIBER": "test",
+    }
+    command = ["-m", "cli.main", "drill", "--every", "1", "--first-after", "3"]
+    service.running["drill"] = Worker(command, service.folder / "logs" / "drill.log", env=environment)
 
 
 def _failing_at_first() -> Callable[[str, int], int]:
@@ -189,14 +219,19 @@ def _failing_at_first() -> Callable[[str, int], int]:
 
 def _api_clients(folder: Path) -> str:
     (folder / "token").write_text(TOKEN)
+    (folder / "sender-token").write_text(SENDER_TOKEN)
     path = folder / "clients.yaml"
-    path.write_text("clients: [{name: test, token: {file: token}, role: subscriber, subscriber: test}]\n")
+    path.write_text(
+        "clients:\n"
+        "  - {name: test, token: {file: token}, role: subscriber, subscriber: test}\n"
+        "  - {name: platform, token: {file: sender-token}, role: sender}\n"
+    )
     return str(path)
 
 
 @pytest.fixture(scope="module")
 def scraped(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Prometheus, configured as it is deployed, that watched two workers, dispatch and the API from start to end of a run."""
+    """Prometheus, configured as it is deployed, that watched two workers, dispatch, the API and a drill from start to end of a run."""
     folder = tmp_path_factory.mktemp("deploy")
     receiver = Receiver([SECRET], script=_failing_at_first())
     with (
@@ -216,6 +251,7 @@ def scraped(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> I
             {"targets": [f"127.0.0.1:{service.port(name)}"], "labels": {"process": process}}
             for name, process in PROCESSES.items()
         ]
+        targets.append({"targets": [f"127.0.0.1:{(drill_port := free_port())}"], "labels": {"process": "drill"}})
         with prometheus(prometheus_folder(folder / "prometheus", targets, alerts_to)) as watching:
             watching.until(f'count(up{{job="hotline-watch"}} == 1) == {len(PROCESSES)}')
             # What is counted before the first look is no increase.
@@ -226,6 +262,9 @@ def scraped(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> I
             watching.until('sum(hw_dispatch_attempts_total{outcome="accepted"}) > 5 and sum(hw_lag_records) == 0', 60)
             watching.until("sum(hw_dispatch_pending) == 0", 60)
             watching.until("sum(hw_api_auth_failures_total) == 1")
+            _drill(service, drill_port)
+            watching.until("sum(hw_drills_total) == 0")
+            watching.until('hw_drills_total{outcome="passed"} == 1', 60)
             yield watching
 
 
@@ -267,6 +306,19 @@ def test_every_alert_is_evaluated_on_metrics_that_are_there(scraped: Prometheus)
         names = set(re.findall(r"\b(?:hw|process)_[a-z_]+\b|\bup\b", rule["expr"]))
         assert names, rule["alert"]
         assert names <= known, rule["alert"]
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_nothing_is_counted_that_nobody_looks_at(scraped: Prometheus) -> None:
+    counted = {
+        re.sub(r"_(?:total|bucket|sum|count|created)$", "", name)
+        for name in scraped.get("label/__name__/values")
+        if name.startswith("hw_")
+    }
+    asked = " ".join([*(query.expr for query in QUERIES), *(rule["expr"] for rule in alert_rules())])
+    looked_at = {re.sub(r"_(?:total|bucket)$", "", name) for name in re.findall(r"\bhw_[a-z_]+\b", asked)}
+    assert counted - looked_at == NOT_LOOKED_AT
 
 
 @pytest.mark.kafka

@@ -15,16 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from cli import doctor_machine
-from cli.doctor_cluster import check_cluster, judged_skew, measured_skew
+from cli import doctor_clock, doctor_machine
+from cli.doctor_clock import check_clock, newest_change
+from cli.doctor_cluster import check_cluster, judged_replicas, judged_skew, measured_skew
 from cli.doctor_files import check_calendar
 from cli.doctor_findings import Area, Finding, Severity
+from cli.doctor_security import check_addresses
 from cli.main import app
 from models.times import DAY, SECOND, parse_instant
 from streams.broker import EmbeddedKafka
-from streams.hold import Running, hold_up, say_running
+from streams.hold import Running, held_still, hold_up, say_running
+from streams.security import Cluster
 from streams.settings import Settings
 from streams.topics import TopicSet
+
+NOW = parse_instant("2030-06-01T00:00:00+08:00")
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +155,22 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         "modes: ",
         "take its name out",
     ),
+    "limits that cannot be taken": (
+        lambda folder: (
+            change(folder, "hotline-watch.toml", "# limits_file =", "limits_file ="),
+            (folder / "limits.yaml").write_text("profiles: 3"),
+        ),
+        "calendar: ",
+        "workers refuse",
+    ),
+    "a calendar that cannot be taken": (
+        lambda folder: (
+            change(folder, "hotline-watch.toml", "# calendar_file =", "calendar_file ="),
+            (folder / "calendar.yaml").write_text("years: []"),
+        ),
+        "calendar: ",
+        "workers refuse",
+    ),
     "posts that cannot be taken": (
         lambda folder: (folder / "posts.yaml").write_text("posts: [{titles: [x], route: nowhere}]"),
         "rules: ",
@@ -265,6 +286,18 @@ def test_what_a_running_process_says_of_its_health_is_told(installation: Path, f
     assert "services: api does not answer (ConnectError)" in told
 
 
+def test_an_up_that_holds_still_for_a_backup_is_not_taken_for_a_broken_one(installation: Path) -> None:
+    data = installation / "data"
+    (data / "kafka").mkdir()
+    with said_to_run(data, dispatch="http://127.0.0.1:1"), held_still(data):
+        status, found = examined(installation)
+    assert (status, wrong(found)) == (0, [])
+    assert "services: a backup is being made: `up` holds still" in wrong(found, "warning")
+    with hold_up(data):
+        say_running(data, None)
+        assert "services: `up` is starting" in wrong(examined(installation)[1], "warning")
+
+
 @pytest.fixture
 def free_tcp_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -273,6 +306,30 @@ def free_tcp_port() -> int:
 
 
 # --- the clock
+
+
+def test_a_clock_that_has_gone_back_behind_what_was_written_is_found(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "0.log").write_text("")
+    written = newest_change([data / "0.log"])
+    (found,) = check_clock(data, written - DAY)
+    assert (found.area, found.severity) == (Area.CLOCK, Severity.PROBLEM)
+    assert "it has gone back" in found.what
+    assert all(one.severity is not Severity.PROBLEM for one in check_clock(data, written + DAY))
+    assert newest_change([tmp_path / "gone"]) == 0
+
+
+@pytest.mark.parametrize(("kept", "severities"), [(True, ["ok"]), (False, ["warning"]), (None, [])])
+def test_a_clock_that_nobody_keeps_is_told_where_the_kernel_says_so(
+    monkeypatch: pytest.MonkeyPatch, kept: bool | None, severities: list[str]
+) -> None:
+    monkeypatch.setattr(doctor_clock, "kept_by_a_time_server", lambda: kept)
+    assert [one.severity.value for one in check_clock(None, NOW)] == severities
+
+
+def test_the_kernel_is_asked_and_nothing_is_set() -> None:
+    assert doctor_clock.kept_by_a_time_server() in (True, False, None)
 
 
 @given(st.integers(-(10**8), 10**8), st.integers(0, 60_000))
@@ -286,26 +343,56 @@ def test_a_skew_is_judged_by_what_is_sure_of_it(skew_ms: int, unsure_ms: int) ->
         assert ("behind" in found.what) == (skew_ms > 0)
 
 
+def partition(leader: int, in_sync: int) -> dict[str, Any]:
+    return {"leader_id": leader, "isr_nodes": list(range(in_sync)), "replica_nodes": [0, 1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("partitions", "severities"),
+    [
+        ([partition(0, 3), partition(1, 3)], []),
+        ([partition(0, 3), partition(1, 2)], ["warning"]),
+        ([partition(-1, 0), partition(1, 2)], ["problem"]),
+    ],
+)
+def test_copies_that_fell_behind_are_told(partitions: list[dict[str, Any]], severities: list[str]) -> None:
+    found = list(judged_replicas([{"name": "hw.alerts", "partitions": partitions}]))
+    assert [one.severity.value for one in found] == severities
+    assert all("hw.alerts" in one.what and one.remedy for one in found)
+
+
 # --- on a real broker
 
 
 def findings(kafka: EmbeddedKafka, topics: TopicSet, ahead: int = 0) -> list[Finding]:
     import time
 
-    return list(check_cluster(kafka.bootstrap_servers, topics, None, 20, lambda: time.time_ns() // 1000 + ahead))
+    cluster = Cluster(kafka.bootstrap_servers)
+    return list(check_cluster(cluster, topics, None, 20, lambda: time.time_ns() // 1000 + ahead))
 
 
 @pytest.mark.kafka
 def test_a_sound_cluster_is_found_sound_and_a_clock_that_is_wrong_is_found_wrong(
     kafka: EmbeddedKafka, topics: TopicSet
 ) -> None:
-    assert [one.severity for one in findings(kafka, topics)] == [Severity.OK] * 3
-    (_, _, clock) = findings(kafka, topics, ahead=DAY)
+    assert [(one.area, one.severity) for one in findings(kafka, topics)] == [
+        (area, Severity.OK) for area in (Area.SECURITY, Area.BROKER, Area.TOPICS, Area.CLOCK)
+    ]
+    clock = findings(kafka, topics, ahead=DAY)[-1]
     assert (clock.area, clock.severity) == (Area.CLOCK, Severity.PROBLEM)
     assert "s ahead of the broker's" in clock.what
     skew_ms, unsure_ms = measured_skew(kafka.bootstrap_servers, topics.quarantine_decisions, lambda: 0)
     assert unsure_ms == 0
     assert skew_ms > parse_instant("2025-01-01T00:00:00Z") // (SECOND // 1000)
+
+
+@pytest.mark.kafka
+def test_an_address_that_is_away_is_named_though_another_answers(kafka: EmbeddedKafka, topics: TopicSet) -> None:
+    cluster = Cluster(f"{kafka.bootstrap_servers},127.0.0.1:1")
+    (away,) = check_addresses(cluster, 0.1)
+    assert (away.area, away.severity) == (Area.BROKER, Severity.WARNING)
+    assert "no Kafka broker answers at 127.0.0.1:1" in away.what
+    assert "take its address out" in (away.remedy or "")
 
 
 @pytest.mark.kafka

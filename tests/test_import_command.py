@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +16,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cli.importing import import_events
-from cli.importing_job import Job
+from cli.importing_job import Job, progress
 from models.strict_yaml import parse_yaml
-from streams.importing import Sample, included_mappings
+from streams.importing import Sample, included_mappings, load_mapping, run_import
 from streams.importing.loading import check_mapping
 from tests.xlsx_support import book
 
@@ -154,6 +156,41 @@ def test_a_workbook_is_imported_and_its_sheet_chosen(tmp_path: Path) -> None:
     result = command(path, "--dry-run", 1, "--sheet", "乙")
     assert result.exit_code == 0
     assert "sheet 乙, line 3: missing_field" in result.stderr
+
+
+def test_rejected_rows_are_told_by_sheet_and_line_and_the_first_of_very_many(tmp_path: Path) -> None:
+    header = ["id", "user", "title", "time", "text"]
+    sheets = {name: [header, *[[str(at), "A1", "x", "never", "x"] for at in range(900)]] for name in ("乙", "甲")}
+    rejects = tmp_path / "rejects.jsonl"
+    out = ("--to", "jsonl", "--out", tmp_path / "out.jsonl", "--rejects", rejects)
+    result = command(book(tmp_path, sheets), "--sheet", "*", *out)
+    assert result.stderr.splitlines()[0].startswith("sheet 乙, line 2: bad_time: column 'time'")
+    assert "… and 1790 more rejected rows: `--rejects FILE` lists them all" in result.stderr
+    told = [json.loads(line) for line in rejects.read_text(encoding="utf-8").splitlines()]
+    assert [(one["sheet"], one["line"]) for one in told] == [
+        (name, at) for name in ("乙", "甲") for at in range(2, 902)
+    ]
+
+
+class _Terminal(io.StringIO):
+    """A terminal that remembers what was shown."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_person_sees_how_far_it_is_and_a_program_does_not(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal := _Terminal())
+    sample = Sample(9)
+    with progress(data, quiet=False) as bar:
+        assert bar is not None
+        run_import(data, load_mapping("citizen-messages"), sample, on_progress=bar)
+    assert len(sample.events) == 2
+    assert "reading" in terminal.getvalue()
+    assert "converting" in terminal.getvalue()
+    with progress(data, quiet=True) as bar:
+        assert bar is None
 
 
 def snapshot(tmp_path: Path, table: str, *options: object) -> Result:

@@ -86,6 +86,12 @@ def test_gb18030_is_found_by_itself_and_read_where_it_is_said(tmp_path: Path, pa
     assert report.read_as == "csv gb18030"
 
 
+def test_gb18030_with_its_own_byte_order_mark_is_read(tmp_path: Path) -> None:
+    content = ("\ufeff" + HEADER + ROW).encode("gb18030")
+    events, rejected, report = run(file_of(tmp_path, content), "citizen-messages")
+    assert ([event["title"] for event in events], rejected, report.read_as) == (["路灯不亮"], [], "csv gb18030")
+
+
 def test_the_encoding_is_found_behind_a_long_head_of_plain_ascii(tmp_path: Path) -> None:
     plain = "".join(f"{number},A1,light,2020-01-02T03:04:05,{'dark ' * 40}\n" for number in range(6_000))
     _, rejected, report = run(file_of(tmp_path, (HEADER + plain + "x" + ROW).encode("gb18030")), "citizen-messages")

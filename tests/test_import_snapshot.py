@@ -164,6 +164,15 @@ def test_a_change_in_a_row_that_is_rejected_is_found_the_next_time(nights: Night
     assert [kind for _, kind, _ in nights.since(2)] == ["resolved", "return_approved"]
 
 
+def test_a_rejected_row_is_no_new_ticket_and_no_changed_one(nights: Nights) -> None:
+    nights.take([ticket("1"), ticket("2")])
+    report = nights.take([ticket("1", sent="never"), ticket("2", unit="乙"), ticket("3", registered="never")])
+    found = report.snapshot
+    assert found is not None
+    assert (found.new, found.changed, found.unchanged, found.vanished) == (0, 1, 0, 0)
+    assert report.rejected == {"bad_time": 2}
+
+
 def test_an_older_table_is_refused_and_one_made_at_the_same_time_is_taken(nights: Nights) -> None:
     nights.take([ticket("1")], at="2025-07-05T02:00:00+08:00")
     nights.take([ticket("1")], at="2025-07-04T18:00:00Z")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.importing import ImportFault, ImportState, Rejection, Report, SinkFault, load_mapping, run_import
+from streams.importing import ImportFault, ImportState, Rejection, Report, SinkFault, load_mapping, run_import, watching
 from streams.importing.watching import Ending, Outcome, Watcher
 from tests.snapshot_support import Crash, Log
 
@@ -166,6 +166,25 @@ def test_where_the_events_cannot_go_the_files_stay_and_are_tried_again(folder: F
     folder.log.heal()
     assert endings(folder.settled()) == [("b.csv", "imported"), ("a.csv", "imported")]
     assert len(folder.log.events()) == 2
+
+
+def test_a_file_that_nobody_may_read_does_not_hold_up_the_others(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def digest_of(path: Path) -> str:
+        if path.name == "a.csv":
+            raise PermissionError(13, "Permission denied")
+        return watching_digest(path)
+
+    watching_digest = watching.digest_of
+    monkeypatch.setattr(watching, "digest_of", digest_of)
+    folder.drop("a.csv", rows("1"), 1)
+    folder.drop("b.csv", rows("2"), 2)
+    outcomes = folder.settled()
+    assert endings(outcomes) == [("a.csv", "postponed"), ("b.csv", "imported")]
+    assert outcomes[0].problem == "cannot be read: Permission denied"
+    monkeypatch.undo()
+    assert endings(folder.settled()) == [("a.csv", "imported")]
 
 
 def test_a_file_that_is_written_to_while_it_is_read_is_not_sent(folder: Folder) -> None:

@@ -18,7 +18,7 @@ from streams.importing.mapping import Input
 from streams.importing.xlsx_sheet import column_number, number_text
 from streams.importing.xlsx_workbook import shows_date
 from tests.import_support import mapping_of, run
-from tests.xlsx_support import HEADER, book, header_row, raw_book, row_of
+from tests.xlsx_support import HEADER, MAIN, book, header_row, raw_book, row_of, shared, shared_book
 
 MOMENT = dt.datetime(2020, 1, 2, 3, 4, 5)  # noqa: DTZ001 - a workbook's times have no zone
 ROW = ["5", "A1", "路灯不亮", MOMENT, "北门外路灯不亮。"]
@@ -336,9 +336,36 @@ def _told(value: Any) -> str:
     return str(value).strip()
 
 
+def test_how_far_it_is_goes_up_to_the_files_size(tmp_path: Path) -> None:
+    draw = random.Random(3)
+    path = shared_book(tmp_path, [["a", "b"], *[[f"{draw.random()}", f"{draw.random()}"] for _ in range(20_000)]])
+    told: list[int] = []
+    with closing(open_table(path, Input(), told.append)) as table:
+        before = len(told)
+        assert sum(1 for _ in table.rows()) == 20_000
+    assert before > 3  # the shared texts, which come before the first row, are most of the file
+    assert told == sorted(told)
+    assert 0.9 * path.stat().st_size < told[-1] <= path.stat().st_size
+
+
 def test_shared_texts_are_found_by_number_in_any_order(tmp_path: Path) -> None:
     draw = random.Random(7)
     texts = [f"{at}" + "路灯" * draw.randrange(200) for at in range(3_000)]
     rows = [[draw.choice(texts) for _ in range(3)] for _ in range(2_000)]
-    path = book(tmp_path, {"a": [["a", "b", "c"], *rows]})
+    path = shared_book(tmp_path, [["a", "b", "c"], *rows])
     assert [cells for _, cells in rows_of(path)] == rows
+
+
+def test_shared_texts_are_read_as_spreadsheet_programs_write_them(tmp_path: Path) -> None:
+    texts = (
+        "<si><t>a</t></si><si><t>b</t></si><si><r><t>路</t></r><r><rPr/><t>灯</t></r><rPh><t>lu</t></rPh></si>"
+        "<si><t>甲_x000D_乙 &lt;1&gt;</t></si><si/><si><t> </t></si>"
+    )
+    rows = [[0, 1], [2, 3], [4, 2], [4, 5], [3, 3]]
+
+    def cell_of(number: int) -> str:
+        return f'<c t="s"><v>{number}</v></c>'
+
+    told = "".join(f"<row>{''.join(cell_of(cell) for cell in row)}</row>" for row in rows)
+    path = raw_book(tmp_path, told, shared(f"<sst {MAIN}>{texts}</sst>"))
+    assert rows_of(path) == [(2, ["路灯", "甲\r乙 <1>"]), (3, ["", "路灯"]), (5, ["甲\r乙 <1>", "甲\r乙 <1>"])]

@@ -6,16 +6,17 @@ import struct
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from streams.importing import ImportFault
+from streams.importing import ImportFault, open_table, xlsx_strings
 from streams.importing.mapping import Input
 from streams.importing.xlsx import XlsxFile
 from streams.importing.xlsx_package import DEPTH_MAX, ENTRIES_MAX
 from tests.import_support import run
-from tests.xlsx_support import HEADER, MAIN, PARTS, book, header_row, raw_book, repacked, row_of, zipped
+from tests.xlsx_support import HEADER, MAIN, PARTS, book, header_row, raw_book, repacked, row_of, shared, zipped
 
 ROW = ["5", "A1", "x", "2020-01-02T03:04:05", "x"]
 SHEET = "xl/worksheets/sheet1.xml"
@@ -159,11 +160,49 @@ def test_a_sheet_that_no_spreadsheet_program_writes_is_refused(tmp_path: Path, s
 
 
 def test_entities_in_the_shared_texts_are_refused_too(tmp_path: Path) -> None:
-    relations = PARTS["xl/_rels/workbook.xml.rels"].replace(
-        "</Relationships>", '<Relationship Id="t" Type="x/sharedStrings" Target="sharedStrings.xml"/></Relationships>'
-    )
-    parts = {"xl/_rels/workbook.xml.rels": relations, "xl/sharedStrings.xml": f"{LAUGHS}<sst><si><t>&b;</t></si></sst>"}
+    parts = shared(f"{LAUGHS}<sst><si><t>&b;</t></si></sst>")
     refused(raw_book(tmp_path, header_row(), parts), r"sharedStrings\.xml: a document type declaration")
+
+
+LONG = f"<sst><si><t>{'长' * 200_000}</t></si></sst>"
+
+
+def test_a_row_that_names_one_long_text_thousands_of_times_is_refused(tmp_path: Path) -> None:
+    cells = "<c t='s'><v>0</v></c>" * 16_000
+    path = raw_book(tmp_path, f"{header_row()}<row r='2'>{cells}</row>", shared(LONG))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(path, "sheet '表', row 2: a row of more than 4194304 characters: if it is genuine, export it as CSV")
+    refused(
+        raw_book(tmp_path, f"<row r='1'>{cells}</row>", shared(LONG)), "sheet '表', row 1: a row of more than 4194304"
+    )
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
+
+
+def test_many_rows_that_name_one_long_text_are_read_one_at_a_time(tmp_path: Path) -> None:
+    cells = "<c t='s'><v>0</v></c>" * 5
+    rows = "".join(f"<row r='{number}'>{cells}</row>" for number in range(2, 400))
+    with closing(open_table(raw_book(tmp_path, header_row() + rows, shared(LONG)), Input())) as table:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert [len("".join(cells)) for _, cells in table.rows()] == [1_000_000] * 398
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
+
+
+def test_more_shared_texts_than_memory_has_room_for_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xlsx_strings, "TEXTS_MAX", 3)
+    parts = shared("<sst><si/><si/><si/><si/></sst>")
+    refused(raw_book(tmp_path, header_row(), parts), r"sharedStrings\.xml: more than 3 different texts: .* as CSV")
+
+
+def test_merged_cells_that_overlap_are_refused(tmp_path: Path) -> None:
+    merges = '<mergeCell ref="A1:XFD2"/>' * 100_000
+    sheet = f"<worksheet {MAIN}><sheetData>{header_row()}</sheetData><mergeCells>{merges}</mergeCells></worksheet>"
+    path = raw_book(tmp_path, sheet.encode())
+    began = time.process_time()
+    with pytest.raises(ImportFault, match="merges the same cells of its header twice"):
+        open_table(path, Input(header_rows=2))
+    assert time.process_time() - began < 2
 
 
 def test_a_text_of_gigabytes_is_cut_where_it_is_too_long_to_be_a_cell(tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ from cli.main import app
 from models.quarantine import QuarantineAction, QuarantineDecision, QuarantineRecord, RejectionReason
 from models.quarantine_advice import ADVICE, Duty
 from models.sender import sender_of
-from models.times import parse_instant
+from models.times import DAY, parse_instant
 from streams.admin import connect
 from streams.broker import EmbeddedKafka
 from streams.intake import Intake
 from streams.quarantine_log import UNNAMED, EntryState, assembled, counts_of, source_of
-from streams.replaying import Input, refused_again
+from streams.replaying import Input, kept_until, refused_again
 from streams.topics import TopicSet
 from tests.builders import KEYS, body
 from tests.kafka_support import Record, produce, read_all
@@ -146,6 +146,13 @@ def test_what_would_be_refused_again_is_told_before_it_is_sent() -> None:
     assert refused_again(TOPICS, TOPICS.tickets, good._replace(value=b'["tick",5]'), NOW) is None
 
 
+def test_an_input_can_be_sent_again_for_thirty_days_and_an_effect_never() -> None:
+    refused = record(1)
+    until = kept_until(TOPICS, refused)
+    assert until == parse_instant(refused.quarantined_at) + 30 * DAY
+    assert kept_until(TOPICS, record(1, topic=TOPICS.alerts)) is None
+
+
 # --- on a real broker
 
 
@@ -220,6 +227,7 @@ def test_what_was_refused_is_listed_counted_told_and_given_up_without_a_word_of_
     assert status == 0
     assert "missing_field 缺少必填字段" in shown
     assert "it would be refused again: missing_field (occurred_at)" in shown
+    assert "kept    until about 20" in shown
     letters = service.json("tell")["letters"]
     assert set(letters) == {"east", UNNAMED}
     assert "字段 occurred_at(1)" in letters["east"]

@@ -244,6 +244,27 @@ def test_while_a_year_is_missing_nothing_is_red_and_everything_says_so() -> None
     assert all(one.calendar_version == BUILT_IN_VERSION for one in told)
 
 
+def test_only_what_rests_on_a_missing_year_says_so_and_that_is_never_red() -> None:
+    story = Story()("2026-12-28T09:00:00+08:00", "registered")
+    story("2026-12-29T10:00:00+08:00", "dispatched", unit=A, limit={"value": 5, "unit": "work_days"})
+    for number, unit in enumerate((A, B, "U-C")):
+        story(f"2026-12-30T1{number}:00:00+08:00", "dispatched", unit=unit, due_at="2026-12-31T10:00:00+08:00")
+        story(f"2026-12-30T1{number}:30:00+08:00", "return_requested", unit=unit)
+    story("2026-12-30T20:00:00+08:00", "dispatched", unit="U-D", limit={"value": 9, "unit": "work_days"})
+    told = spoken(story, "2027-12-01", plain_reckoning())
+    flagged = {(one.rule.id, one.level.value) for one in told if "calendar_incomplete" in one.flags}
+    assert {("P01", "red"), ("P12", "red")} <= {(one.rule.id, one.level.value) for one in told} - flagged
+    assert {rule for rule, _ in flagged} == {"P06"}
+    assert ("P06", "red") not in {(one.rule.id, one.level.value) for one in told}
+
+
+def test_what_announced_days_make_red_is_not_called_incomplete() -> None:
+    story = crossing(due_at="2026-12-18T10:00:00+08:00")
+    story("2026-12-29T11:00:00+08:00", "dispatched", unit=B, limit={"value": 5, "unit": "work_days"})
+    told = [one for one in spoken(story, "2027-03-01", plain_reckoning()) if one.rule.id == "P06"]
+    assert [(one.level.value, one.flags) for one in told if one.level == "red"] == [("red", ("unexpected_transition",))]
+
+
 def test_a_missing_year_caps_acceptance_and_returns_too() -> None:
     story = Story()("2026-12-31T17:30:00+08:00", "registered", urgency="urgent")
     story("2026-12-31T17:30:00+08:00", "dispatched", unit=A)
@@ -314,6 +335,21 @@ def test_an_event_taken_in_by_an_earlier_release_keeps_the_due_time_that_was_rec
     alerts = driver.feed(old) + driver.advance(parse_instant("2027-03-01T12:00:00+08:00"))
     assert [one.level.value for one in alerts if one.rule.id == "P06"] == ["blue", "yellow"]
     assert all("calendar_incomplete" in one.flags for one in alerts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(histories(size_max=16), st.integers(0, 20))
+def test_across_a_missing_year_no_order_of_arrival_makes_red_what_announced_days_do_not(
+    records: list[dict[str, Any]], lead: int
+) -> None:
+    shift = parse_instant("2026-12-31T09:00:00+08:00") - day(lead)
+    moved = [
+        record | {"occurred_at": format_instant(parse_instant(record["occurred_at"]) + shift)} for record in records
+    ]
+    driver = Driver(engine(city()))
+    alerts = [alert for record in moved for alert in driver.feed(event_of(record))]
+    alerts += driver.advance(day(UNTIL) + shift)
+    assert not [one for one in alerts if "calendar_incomplete" in one.flags and one.level == "red"]
 
 
 # --- any order, any moment of the change

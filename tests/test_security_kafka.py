@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 
 from alerting.receiver import Receiver, serve
 from cli.main import app
-from console.ledger import Ledger
-from console.ledger_feed import LedgerFeed
+from docs.producers import http_producer
 from streams.access import CannotGrantError, allow, require
 from streams.admin import connect
 from streams.cluster_errors import (
@@ -27,18 +26,22 @@ from streams.cluster_errors import (
     SecurityFilesError,
     WrongProtocolError,
 )
+from streams.drilling import Course, run_drill
 from streams.importing.faults import ImportFault
 from streams.importing.kafka_sink import KafkaTopic
 from streams.kafka_client import KafkaConsumer, KafkaProducer, TopicPartition
 from streams.lag import lag_of
+from streams.quarantine_log import read_quarantine
 from streams.redelivering import send_requests
 from streams.roles import BOTH, Grant, Operation, Resource, Role, grants_of, user_of
+from streams.supervisor import free_port
 from streams.ticking import send_events
 from streams.topic_log import read_values
 from streams.topics import TopicSet
 from streams.topics_admin import check_topics, create_topics, require_topics
+from tests.api_support import TOKENS
 from tests.builders import KEYS, Story
-from tests.kafka_support import Worker, eventually
+from tests.kafka_support import ROOT, Worker, eventually
 from tests.live_support import SECRET, subscribers_file
 from tests.secure_support import (
     ADMIN,
@@ -50,6 +53,7 @@ from tests.secure_support import (
     environment,
     secure_live,
 )
+from tests.test_sending_kafka import clients_file
 
 pytestmark = pytest.mark.kafka
 
@@ -95,7 +99,7 @@ def _in_one_line(text: str) -> str:
 # --- what is allowed
 
 
-def test_an_event_comes_in_and_a_warning_goes_out_with_the_generated_acls_alone(
+def test_events_come_in_by_each_door_and_a_warning_goes_out_with_the_generated_acls_alone(
     secure: SecureKafka, tmp_path: Path
 ) -> None:
     receiver = Receiver([SECRET])
@@ -105,16 +109,15 @@ def test_an_event_comes_in_and_a_warning_goes_out_with_the_generated_acls_alone(
         "worker-1": secure.login(WORKER),
         "worker-2": secure.certificate(WORKER),
         "dispatch": secure.login(DISPATCH, "SCRAM-SHA-256"),
+        "api": secure.login(user_of(Role.API)),
     }
     with serve(receiver) as url:
         settings = {"SUBSCRIBERS_FILE": str(subscribers_file(tmp_path, url)), "PSEUDONYM_KEYS": keys}
+        settings |= {"API_CLIENTS_FILE": str(clients_file(tmp_path)), "API_PORT": str(free_port())}
         with secure_live(secure, tmp_path, TOPICS, entrances, **settings) as service:
             service.start(*entrances)
             service.wait_until_ready()
-            sink = KafkaTopic(cluster_of(secure.login(SENDER, "PLAIN")), TOPICS.ticket_events)
-            for record in _story():
-                sink.send(str(record["ticket_id"]), orjson.dumps(record))
-            sink.close()
+            _sent_by_three_doors(secure, f"http://127.0.0.1:{settings['API_PORT']}", tmp_path)
             service.idle()
             eventually(lambda: receiver.accepted, 60, "a warning at the receiver")
             assert {one.alert["alert_id"] for one in receiver.accepted} <= {one.alert_id for one in service.issued()}
@@ -122,21 +125,40 @@ def test_an_event_comes_in_and_a_warning_goes_out_with_the_generated_acls_alone(
             assert lag_of(operator, TOPICS.worker_app_id, (TOPICS.ticket_events, TOPICS.tickets)) == 0
             assert len(list(read_values(operator, TOPICS.alerts))) >= len(receiver.accepted)
             assert send_requests(operator, TOPICS, ()) == 0
-            _the_ledger_is_fed(secure, tmp_path)
+            drilled = run_drill(Course(operator, TOPICS, dispatched=False), "acl", lambda: time.time_ns() // 1000)
+            assert drilled.passed, drilled.said
+            assert read_quarantine(operator, TOPICS).entries == ()
+            eventually(
+                lambda: service.get("api", "/healthz").json()["ledger_lag_records"] == 0, 20, "the ledger's feed"
+            )
+            assert service.get("api", "/healthz").status_code == 200
             assert {name: process.stop() for name, process in service.running.items()} == dict.fromkeys(entrances, 0)
             logs = service.logs()
     assert not [password for password in secure.passwords.values() if password in logs]
 
 
-def _the_ledger_is_fed(secure: SecureKafka, folder: Path) -> None:
-    ledger = Ledger(folder / "ledger.sqlite")
-    feed = LedgerFeed(ledger, secure.cluster(user_of(Role.API)), TOPICS)
-    feed.start()
-    try:
-        eventually(lambda: feed.state().is_open, 20, "the ledger to be fed")
-    finally:
-        feed.stop()
-        ledger.close()
+def _sent_by_three_doors(secure: SecureKafka, api: str, folder: Path) -> None:
+    """Send a story's events in turn by HTTP, by the producer that senders copy, and by the import's own."""
+    records = _story()
+    door = http_producer.Door(api, TOKENS["sender"], try_seconds=30)
+    door.send([orjson.dumps(record) for record in records[0::3]])
+    door._connection.close()
+    path = folder / "events.jsonl"
+    path.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records[1::3]))
+    sender = {
+        "KAFKA": secure.kafka.address_of(LOGIN),
+        "TOPIC": TOPICS.ticket_events,
+        "KAFKA_CA": str(secure.path("ca.crt")),
+        "KAFKA_USER": SENDER,
+        "KAFKA_PASSWORD_FILE": str(secure.path(f"{SENDER}.password")),
+    }
+    log = folder / "producer.log"
+    with Worker([str(ROOT / "docs" / "producers" / "producer.py"), str(path)], log, env=sender) as process:
+        assert process.wait(60) == 0, log.read_text()
+    sink = KafkaTopic(cluster_of(secure.login(SENDER, "PLAIN")), TOPICS.ticket_events)
+    for record in records[2::3]:
+        sink.send(str(record["ticket_id"]), orjson.dumps(record))
+    sink.close()
 
 
 @pytest.mark.parametrize("role", Role)

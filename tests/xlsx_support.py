@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import openpyxl
 from openpyxl.worksheet.worksheet import Worksheet
@@ -49,6 +50,25 @@ def raw_book(tmp_path: Path, sheet: str | bytes, parts: dict[str, str | bytes] |
         for name, content in {**PARTS, "xl/worksheets/sheet1.xml": whole, **(parts or {})}.items():
             package.writestr(name, content)
     return path
+
+
+def shared(content: str) -> dict[str, str | bytes]:
+    """Return the parts of a workbook that has shared texts."""
+    relations = PARTS["xl/_rels/workbook.xml.rels"].replace(
+        "</Relationships>", '<Relationship Id="t" Type="x/sharedStrings" Target="sharedStrings.xml"/></Relationships>'
+    )
+    return {"xl/_rels/workbook.xml.rels": relations, "xl/sharedStrings.xml": content}
+
+
+def shared_book(tmp_path: Path, rows: list[list[str]]) -> Path:
+    """Write a workbook as spreadsheet programs do, and openpyxl does not: each text once, and cells that name it by its number."""
+    numbers: dict[str, int] = {}
+    told = []
+    for row in rows:
+        cells = "".join(f'<c t="s"><v>{numbers.setdefault(cell, len(numbers))}</v></c>' for cell in row)
+        told.append(f"<row>{cells}</row>")
+    texts = "".join(f'<si><t xml:space="preserve">{escape(text)}</t></si>' for text in numbers)
+    return raw_book(tmp_path, "".join(told), shared(f"<sst {MAIN}>{texts}</sst>"))
 
 
 def header_row() -> str:

@@ -44,6 +44,7 @@ FLAG_TITLES = {
     "calendar_incomplete": "工作日历不全",
     "drill": "演练",
     "euphemism_only": "仅有委婉说法",
+    "frequent_caller": "频繁来电人",
     "rating_changed": "改过评价",
     "rule_on_trial": "规则试行",
     "test": "测试工单",

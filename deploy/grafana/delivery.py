@@ -4,10 +4,18 @@ from collections.abc import Sequence
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
+from alerting.route import RouteReason
+from alerting.stages import COUNTED_REASONS, RELEASED, SUPERSEDED
+from alerting.suppress import SuppressReason
 from deploy.grafana.panels import Panel, Query, choice, dashboard, graph, number, quantiles, with_rows
+from models.delivery import DeliveryKind
 
 _CHOSEN = 'subscriber=~"$subscriber"'
 _OF = f"{{{_CHOSEN}}}"
+
+_QUEUED = (*(reason for reason in RouteReason if reason.goes_on), RELEASED, *DeliveryKind)
+_HELD = (*SuppressReason, SUPERSEDED)
+_NOT_SENT = tuple(reason for reason in COUNTED_REASONS if reason not in (*_QUEUED, *_HELD))
 
 
 def delivery() -> Dashboard:
@@ -22,42 +30,57 @@ def delivery() -> Dashboard:
     return with_rows(page, {"Now": _now(), "Attempts": _attempts(), "Waiting": _waiting(), "Decided": _decided()})
 
 
+def _small(title: str, about: str, expr: str, *, unit: str = "short", bad_from: float | None = None) -> Panel:
+    return number(title, about, Query(expr), unit=unit, width=3, bad_from=bad_from)
+
+
 def _now() -> Sequence[Panel]:
     accepted = f'hw_dispatch_attempts_total{{outcome="accepted", {_CHOSEN}}}'
     return (
-        number("Pending", "Deliveries not accepted yet.", Query(f"sum(hw_dispatch_pending{_OF})")),
-        number(
+        _small("Pending", "Deliveries not accepted yet.", f"sum(hw_dispatch_pending{_OF})"),
+        _small(
             "Held: no registry",
             "1: the unit registry is missing or broken, and nothing is sent until it is mended.",
-            Query("max(hw_dispatch_holding)"),
+            "max(hw_dispatch_holding)",
             bad_from=1,
         ),
-        number(
+        _small(
+            "Files not in force",
+            "1: a file of delivery was changed and cannot be taken; what was read before stays in force.",
+            "max(hw_dispatch_file_rejected)",
+            bad_from=1,
+        ),
+        _small(
             "Endpoints spared",
             "Endpoints that failed so often that they are called now and then only.",
-            Query(f"sum(max by (subscriber) (hw_dispatch_breaker_open{_OF}))"),
+            f"sum(max by (subscriber) (hw_dispatch_breaker_open{_OF}))",
             bad_from=1,
         ),
-        number(
+        _small(
             "Endpoints gone",
             "Endpoints that said 410; their deliveries wait until the entry is revised.",
-            Query(f"sum(max by (subscriber) (hw_dispatch_endpoint_disabled{_OF}))"),
+            f"sum(max by (subscriber) (hw_dispatch_endpoint_disabled{_OF}))",
             bad_from=1,
         ),
-        number(
+        _small(
             "Refused by the guard",
             "Deliveries that would have gone to the accused unit itself, in the time that is shown.",
-            Query(f"sum(increase(hw_dispatch_guard_refusals_total{_OF}[$__range]))"),
+            f"sum(increase(hw_dispatch_guard_refusals_total{_OF}[$__range]))",
             bad_from=1,
         ),
-        number(
+        _small(
             "Attempts accepted",
             "Share of the attempts in the time that is shown.",
-            Query(
-                f"sum(increase({accepted}[$__range]))"
-                f" / clamp_min(sum(increase(hw_dispatch_attempts_total{_OF}[$__range])), 1)"
-            ),
+            f"sum(increase({accepted}[$__range]))"
+            f" / clamp_min(sum(increase(hw_dispatch_attempts_total{_OF}[$__range])), 1)",
             unit="percentunit",
+        ),
+        _small(
+            "Accepted within, p95",
+            "From the ticket event's record in Kafka to the call that was accepted: 95 of 100 were faster.",
+            f"histogram_quantile(0.95, sum by (le) (rate(hw_dispatch_event_to_webhook_seconds_bucket{_OF}[$__range])))",
+            unit="s",
+            bad_from=60,
         ),
     )
 
@@ -120,18 +143,49 @@ def _waiting() -> Sequence[Panel]:
 
 
 def _decided() -> Sequence[Panel]:
-    refused = f"hw_dispatch_guard_refusals_total{_OF}"
     return (
-        graph(
-            "Decisions by reason",
-            "What was decided for each warning and subscriber, a second.",
-            Query(f"sum by (reason) (rate(hw_dispatch_decisions_total{_OF}[$__rate_interval])) > 0", "{{reason}}"),
-            unit="cps",
-            stacked=True,
+        _by_reason(
+            "Queued, by reason",
+            "Warnings that were queued: wanted, following up what was told before, released after they were held, said again.",
+            _QUEUED,
+        ),
+        _by_reason(
+            "Held back, by reason",
+            "Warnings that were held: a silence, quiet hours, another warning that says more, a newer version in their place.",
+            _HELD,
+        ),
+        _by_reason(
+            "Not sent, by reason",
+            "Warnings that do not go to a subscriber: filters, routing, not for pushing; `conflict`: its unit is the accused one.",
+            _NOT_SENT,
         ),
         graph(
             "Guard refusals",
             "Deliveries that would have gone to the accused unit itself: look at the registry and the routing.",
-            Query(f"sum by (subscriber) (increase({refused}[$__rate_interval]))", "{{subscriber}}"),
+            Query(
+                f"sum by (subscriber) (increase(hw_dispatch_guard_refusals_total{_OF}[$__rate_interval]))",
+                "{{subscriber}}",
+            ),
         ),
+        graph(
+            "Pulled",
+            "Warnings given to those who pull, a second; those that the guard kept from them; those too old to be kept.",
+            Query("sum(rate(hw_api_pulled_alerts_total[$__rate_interval]))", "given"),
+            Query("sum(rate(hw_api_refused_total[$__rate_interval]))", "kept by the guard"),
+            Query("sum(rate(hw_api_missing_alerts_total[$__rate_interval]))", "no longer kept"),
+            unit="cps",
+        ),
+    )
+
+
+def _by_reason(title: str, about: str, reasons: Sequence[str]) -> Panel:
+    known = [reason for reason in COUNTED_REASONS if reason in reasons]
+    chosen = f'reason=~"{"|".join(known)}", {_CHOSEN}'
+    return graph(
+        title,
+        f"{about} A second.",
+        Query(f"sum by (reason) (rate(hw_dispatch_decisions_total{{{chosen}}}[$__rate_interval]))", "{{reason}}"),
+        unit="cps",
+        width=8,
+        stacked=True,
     )

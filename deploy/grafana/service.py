@@ -14,7 +14,7 @@ def service() -> Dashboard:
     page = dashboard(
         "service",
         "Service",
-        "Flow by stage, lag and time by partition, latency, quarantine, memory and recovery of all processes.",
+        "Flow by stage, lag and time by partition, latency, quarantine, memory and recovery of all processes, drills.",
         refresh="30s",
         since="now-3h",
     )
@@ -27,6 +27,7 @@ def service() -> Dashboard:
             "Refused": _refused(),
             "Processes": _processes(),
             "HTTP API": _api(),
+            "Drills": _drills(),
         },
     )
 
@@ -139,7 +140,14 @@ def _refused() -> Sequence[Panel]:
             Query("sum(increase(hw_poison_total[$__rate_interval]))", "a rule broke"),
             Query("sum(increase(hw_table_alarms_total[$__rate_interval]))", "foreign writer"),
             Query('sum(increase(hw_rules_reloads_total{outcome="refused"}[$__rate_interval]))', "rules refused"),
-            Query("sum(increase(hw_dispatch_unreadable_records_total[$__rate_interval]))", "unreadable record"),
+            Query("sum(increase(hw_dispatch_unreadable_records_total[$__rate_interval]))", "unreadable to dispatch"),
+            Query("sum(delta(hw_api_ledger_unreadable_records[$__rate_interval]))", "unreadable to the API"),
+        ),
+        graph(
+            "Fields that nobody reads",
+            "Fields of accepted events that this version does not know, a second: a new version of the sender?",
+            Query("sum(rate(hw_unknown_fields_total[$__rate_interval]))", "fields"),
+            unit="cps",
         ),
     )
 
@@ -194,6 +202,60 @@ def _api() -> Sequence[Panel]:
             "Ledger behind by",
             "Records of deliveries that those who pull cannot see yet.",
             Query("hw_api_ledger_lag_records", "{{instance}}"),
+            width=8,
+        ),
+        graph(
+            "Posted events",
+            "Ticket events that were posted, and that Kafka has, a second.",
+            Query("sum(rate(hw_api_events_total[$__rate_interval]))", "events"),
+            unit="cps",
+            width=8,
+        ),
+        graph(
+            "Posted events refused, by reason",
+            "Events at fault a second; the batch that one is in is refused as a whole, and its sender told.",
+            Query("sum by (reason) (rate(hw_api_refused_events_total[$__rate_interval])) > 0", "{{reason}}"),
+            unit="cps",
+            width=8,
+            stacked=True,
+        ),
+        graph(
+            "Turned away",
+            "Requests a second without a known token, and those not listened to after too many of them.",
+            Query("sum(rate(hw_api_auth_failures_total[$__rate_interval]))", "no known token"),
+            Query("sum(rate(hw_api_limited_total[$__rate_interval]))", "not listened to"),
+            unit="reqps",
+            width=8,
+        ),
+    )
+
+
+def _drills() -> Sequence[Panel]:
+    return (
+        number(
+            "Last drill that passed",
+            "How long ago a marked ticket last went the whole way.",
+            Query("time() - max(hw_drill_last_passed_timestamp_seconds > 0)"),
+            unit="s",
+        ),
+        number(
+            "The whole way",
+            "How long the last drill that passed took, from intake to the subscriber's answer or dispatch's decision.",
+            Query('max(hw_drill_seconds{stage="total"})'),
+            unit="s",
+            bad_from=30,
+        ),
+        graph(
+            "Drills by stage",
+            "How long each stage of the last drill that came through it took.",
+            Query("max by (stage) (hw_drill_seconds)", "{{stage}}"),
+            unit="s",
+            width=8,
+        ),
+        graph(
+            "Drills by outcome",
+            "Drills in the time that one point stands for.",
+            Query("sum by (outcome) (increase(hw_drills_total[$__rate_interval]))", "{{outcome}}"),
             width=8,
         ),
     )

@@ -12,7 +12,7 @@
     events.py     the rows of one key → validated ticket events
     sinks.py      where events go: a JSON Lines file, a sample for the dry run
     kafka_sink.py a Kafka topic; imported only where it is wanted
-    report.py     what is told at the end
+    report.py     what is told at the end; rejections.py the rejected rows
     run.py        an import of a file whose rows say what happened
     snapshot.py   an import of a full table: what changed since the last one
     state.py      what was last seen, and the files that are done; pending.py the events on their way
@@ -25,6 +25,7 @@ that cannot be taken is a `ConfigFileError` with file:line.
 from streams.importing.faults import ImportFault, RowFault, RowReason, SinkFault
 from streams.importing.loading import included_mappings, load_mapping
 from streams.importing.mapping import Mapping
+from streams.importing.rejections import Rejections
 from streams.importing.report import Rejection, Report
 from streams.importing.run import run_import
 from streams.importing.sinks import JsonLines, Sample, Sink
@@ -38,6 +39,7 @@ __all__ = [
     "JsonLines",
     "Mapping",
     "Rejection",
+    "Rejections",
     "Report",
     "RowFault",
     "RowReason",

@@ -149,7 +149,12 @@ class CsvFile:
 
     def _read_header(self) -> tuple[list[str], int]:
         settings = self._settings
-        rows = [self._header_row() for _ in range(settings.skip_rows + settings.header_rows)][settings.skip_rows :]
+        every = [self._header_row() for _ in range(settings.skip_rows + settings.header_rows)]
+        if every[0]:
+            every[0][0] = every[0][0].removeprefix(
+                "\ufeff"
+            )  # GB18030 has a byte order mark too, and no codec that takes it off
+        rows = every[settings.skip_rows :]
         where = f"{self._path}:{settings.skip_rows + 1}"
         for cell in (cell for row in rows for cell in row):
             broken = _broken_byte(cell)

@@ -212,17 +212,19 @@ class _Taking:
             before = self.pending.digest_of(key)
             if before is not None:
                 return self._again(before, digest)
-            difference.new += 1
         elif self._was_seen(known[0]):
             return self._again(self.pending.digest_of(key) or known[1], digest)
-        elif known[3]:
-            difference.came_back += 1
-        elif known[1] == digest:
+        elif known[1] == digest and not known[3]:
             difference.unchanged += 1
             return None
+        self._keep(line, key, cells, digest, known)
+        if known is None:
+            difference.new += 1
+        elif known[3]:
+            difference.came_back += 1
         else:
             difference.changed += 1
-        return self._keep(line, key, cells, digest, known)
+        return None
 
     def _again(self, before: bytes, digest: bytes) -> None:
         """Pass over a row that the file has had; one that says something else is rejected."""

@@ -11,10 +11,11 @@ fails, that is not the file's fault: it stays, and is tried at the next look.
     FOLDER/failed/     export.csv         not imported; export.csv.report.json says why
 """
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 
 from models.strict_yaml import ConfigFileError
 from streams.importing.faults import ImportFault, SinkFault
+from streams.importing.rejections import Rejections
 from streams.importing.report import Rejection, Report
 from streams.importing.state import DoneFile, ImportState
 
@@ -40,12 +42,16 @@ class Ending(StrEnum):
 
 
 class Outcome(NamedTuple):
-    """A file that was looked at: what became of it, the import's report, and the problem where there was one."""
+    """A file that was looked at: what became of it, the import's report, and the problem where there was one.
+
+    `unreadable`: it could not even be opened.
+    """
 
     file: str
     ending: Ending
     report: Report | None = None
     problem: str | None = None
+    unreadable: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values for JSON."""
@@ -99,12 +105,16 @@ class Watcher:
                 raise ImportFault(f"{folder / name} cannot be made: {error.strerror}") from None
 
     def look(self) -> Iterator[Outcome]:
-        """Import what has settled, oldest first; yield what became of each. Ends early where Kafka or the target fails."""
+        """Import what has settled, oldest first; yield what became of each. Ends early where Kafka or the target fails.
+
+        A file that nobody may read does not hold up the others.
+        """
         for path in self._settled():
-            outcome = self._handle(path)
+            with contextlib.closing(Rejections()) as rejected:
+                outcome = self._handle(path, rejected)
             self._seen.pop(path, None)
             yield outcome
-            if outcome.ending is Ending.POSTPONED:
+            if outcome.ending is Ending.POSTPONED and not outcome.unreadable:
                 return
 
     def _settled(self) -> list[Path]:
@@ -133,21 +143,20 @@ class Watcher:
             if not path.name.startswith(self._state.path.name) or path.parent != self._state.path.parent
         ]
 
-    def _handle(self, path: Path) -> Outcome:
+    def _handle(self, path: Path, rejected: Rejections) -> Outcome:
         mark = mark_of(path)
         try:
             sha256 = digest_of(path)
         except OSError as error:
-            return Outcome(path.name, Ending.POSTPONED, problem=f"cannot be read: {error.strerror}")
+            return Outcome(path.name, Ending.POSTPONED, problem=f"cannot be read: {error.strerror}", unreadable=True)
         if self._is_done(sha256):
             problem = "a file with this content was imported before"
-            return self._finish(path, DONE, Outcome(path.name, Ending.ALREADY_DONE, problem=problem), [])
+            return self._finish(path, DONE, Outcome(path.name, Ending.ALREADY_DONE, problem=problem), rejected)
 
         def unchanged() -> None:
             if mark_of(path) != mark:
                 raise FileChangedError(f"{path} was written to while it was read: it is taken when it has settled")
 
-        rejected: list[Rejection] = []
         try:
             report = self._take(path, sha256, unchanged, rejected.append)
         except (SinkFault, FileChangedError) as fault:
@@ -163,14 +172,14 @@ class Watcher:
             return self._state.get("sha256") == sha256
         return self._state.is_done(sha256) is not None
 
-    def _finish(self, path: Path, folder: str, outcome: Outcome, rejected: list[Rejection]) -> Outcome:
+    def _finish(self, path: Path, folder: str, outcome: Outcome, rejected: Rejections) -> Outcome:
         """Write the report beside where the file goes, then move it there."""
         target = _free_name(self._folder / folder, path.name)
         try:
-            _write(Path(f"{target}.report.json"), json.dumps(outcome.as_dict(), ensure_ascii=False, indent=1) + "\n")
+            _write(Path(f"{target}.report.json"), [json.dumps(outcome.as_dict(), ensure_ascii=False, indent=1)])
             if rejected:
-                lines = [json.dumps(one.as_dict(), ensure_ascii=False) for one in sorted(rejected)]
-                _write(Path(f"{target}.rejects.jsonl"), "\n".join(lines) + "\n")
+                lines = (json.dumps(one.as_dict(), ensure_ascii=False) for one in rejected)
+                _write(Path(f"{target}.rejects.jsonl"), lines)
             path.rename(target)
         except OSError as error:
             raise ImportFault(f"{path} cannot be moved to {target}: {error.strerror}") from None
@@ -204,6 +213,6 @@ def _free_name(folder: Path, name: str) -> Path:
     return target
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, lines: Iterable[str]) -> None:
     with os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
+        file.writelines(f"{line}\n" for line in lines)

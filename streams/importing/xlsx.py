@@ -36,7 +36,7 @@ class XlsxFile:
         try:
             self._workbook = read_workbook(self._package)
             if self._workbook.shared_strings is not None:
-                self._strings = read_shared_strings(self._package, self._workbook.shared_strings)
+                self._strings = read_shared_strings(self._package, self._workbook.shared_strings, self._tell)
             self.sheets = self._chosen()
             self._first = _OpenSheet(self._reader(self.sheets[0]), self._package, settings, str(path))
         except BaseException:
@@ -62,8 +62,8 @@ class XlsxFile:
                 opened = _OpenSheet(self._reader(sheet), self._package, self._settings, str(self._path))
                 self._check_same(sheet, opened.header, wanted)
             for count, (number, cells) in enumerate(opened.rows(wanted)):
-                if self._progress is not None and count % 500 == 0:
-                    self._progress(self._package.raw.tell())
+                if count % 500 == 0:
+                    self._tell()
                 yield position * SHEET_LINES + number, cells
             self.blank_lines += opened.blank_lines
             self.formulas += opened.formulas
@@ -71,6 +71,10 @@ class XlsxFile:
     def place(self, line: int) -> tuple[str, int]:
         """Return the sheet and the row in it."""
         return self.sheets[line // SHEET_LINES].name, line % SHEET_LINES
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self._package.bytes_read)
 
     def _reader(self, sheet: Sheet) -> SheetReader:
         return SheetReader(self._package, sheet, self._workbook, self._strings)
@@ -119,14 +123,17 @@ class _OpenSheet:
             if row.number > self._top:
                 self._next = row
                 break
-            head[row.number] = row.cells
+            if row.number > settings.skip_rows:
+                head[row.number] = row.cells
         rows = range(settings.skip_rows + 1, self._top + 1)
         width = 1 + max((column for number in rows for column in head.get(number, {})), default=0)
         grid = [[head.get(number, {}).get(column, "") for column in range(width)] for number in rows]
-        merged = False
+        spread = 0
         for merge in merged_cells(package, sheet, self._top) if settings.header_rows > 1 else ():
-            merged |= self._spread(grid, merge, settings.skip_rows)
-        names = header.joined(grid, fill=settings.header_rows > 1 and not merged)
+            spread += self._spread(grid, merge, settings.skip_rows)
+            if spread > width * settings.header_rows:
+                raise package.damaged(f"sheet {sheet.name!r} merges the same cells of its header twice")
+        names = header.joined(grid, fill=settings.header_rows > 1 and not spread)
         where = f"{path}, sheet {sheet.name!r}, row {settings.skip_rows + 1}"
         self.header = header.checked(names, where, number_repeated=settings.repeated_names == "number")
 
@@ -153,14 +160,15 @@ class _OpenSheet:
                 self.formulas += sum(column in kept for column in row.formulas)
                 yield row.number, [row.cells[place].strip() if place in row.cells else "" for place in places]
 
-    def _spread(self, grid: list[list[str]], merge: tuple[int, int, int, int], skipped: int) -> bool:
-        """Write a merged cell's text into all its cells of the header; tell whether it has any there."""
+    def _spread(self, grid: list[list[str]], merge: tuple[int, int, int, int], skipped: int) -> int:
+        """Write a merged cell's text into all its cells of the header; return how many it has there."""
         top, left, bottom, right = merge
         rows = range(max(0, top - skipped - 1), min(len(grid), bottom - skipped))
         if not rows or top <= skipped or left >= len(grid[0]):
-            return False
+            return 0
         text = grid[rows[0]][left]
+        columns = range(left, min(right, len(grid[0]) - 1) + 1)
         for row in rows:
-            for column in range(left, min(right, len(grid[0]) - 1) + 1):
+            for column in columns:
                 grid[row][column] = text
-        return True
+        return len(rows) * len(columns)

@@ -39,6 +39,7 @@ class Package:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._reached: dict[str, int] = {}
         try:
             self.raw = path.open("rb")
         except OSError as error:
@@ -64,6 +65,10 @@ class Package:
         """Return the fault for a file that is broken."""
         return ImportFault(f"{self._path}: {what}: fetch or save it again")
 
+    def refused(self, what: str) -> ImportFault:
+        """Return the fault for a file that is whole, and larger somewhere than any real one."""
+        return ImportFault(f"{self._path}: {what}: if it is genuine, export it as CSV")
+
     def open(self, name: str) -> IO[bytes]:
         """Return an entry to read. Raises ImportFault."""
         try:
@@ -77,7 +82,16 @@ class Package:
         """Yield an entry piece by piece. Raises ImportFault where it is damaged."""
         with self.open(name) as stream:
             while chunk := self._read(stream):
+                self._reached[name] = max(self._reached.get(name, 0), self.raw.tell() - self._start_of(name))
                 yield chunk
+
+    @property
+    def bytes_read(self) -> int:
+        """Return how many of the file's bytes were read, each counted once."""
+        return sum(self._reached.values())
+
+    def _start_of(self, name: str) -> int:
+        return self._zip.getinfo(name).header_offset
 
     def parse(self, name: str, parser: expat.XMLParserType) -> Iterator[None]:
         """Feed an entry to a parser of `safe_parser`; yield after each piece. Raises ImportFault."""

@@ -6,6 +6,7 @@ stored result, an error such as #N/A, a number that the program has rounded.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from streams.importing.xlsx_workbook import Sheet, Workbook
 
 ROWS_MAX = 1_048_576
 COLUMNS_MAX = 16_384
+ROW_CHARS_MAX = 4_194_304
+"""Of one row: a small file may name one long text thousands of times, and a row is held in memory"""
 EXACT_BELOW = 10**15
 """A spreadsheet keeps 15 digits of a number"""
 
@@ -57,23 +60,28 @@ class SheetReader:
         self._package, self.sheet, self._workbook, self._strings = package, sheet, workbook, strings
         self.wanted: frozenset[int] | None = None
         self.unnamed_from = COLUMNS_MAX
-        self._rows: list[Row] = []
+        # A row, and the numbers of its shared texts: they are looked up as it leaves, so that one piece's rows don't hold them all.
+        self._rows: deque[tuple[Row, dict[int, str]]] = deque()
         self._columns: dict[str, int] = {}
         self._number, self._column = 0, -1
         self._cells: dict[int, str] = {}
         self._faults: dict[int, RowFault] = {}
+        self._shared: dict[int, str] = {}
         self._results: list[int] = []
         self._kind, self._style = "n", ""
         self._parts: list[str] = []
-        self._length = 0
+        self._length = self._row_chars = 0
         self._collecting = self._formula = self._phonetic = self._in_row = False
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows that have cells. Raises ImportFault."""
         parser = safe_parser(self._start, self._end, self._text)
         for _ in self._package.parse(self.sheet.entry, parser):
-            yield from self._rows
-            self._rows.clear()
+            while self._rows:
+                row, shared = self._rows.popleft()
+                self._look_up(row, shared)
+                if row.cells or row.faults:
+                    yield row
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if name == "c":
@@ -97,8 +105,8 @@ class SheetReader:
             self._number = int(number) if number.isdecimal() and len(number) < 9 else self._number + 1
             if self._number > ROWS_MAX:
                 raise self._package.damaged(f"sheet {self.sheet.name!r} has a row beyond {ROWS_MAX}")
-            self._column, self._in_row = -1, True
-            self._cells, self._faults, self._results = {}, {}, []
+            self._column, self._in_row, self._row_chars = -1, True, 0
+            self._cells, self._faults, self._shared, self._results = {}, {}, {}, []
         elif name == "rPh":
             self._phonetic = True
 
@@ -117,8 +125,8 @@ class SheetReader:
                     self._keep()
         elif name == "row":
             self._in_row = False
-            if self._cells or self._faults:
-                self._rows.append(Row(self._number, self._cells, self._faults, self._results))
+            if self._cells or self._faults or self._shared:
+                self._rows.append((Row(self._number, self._cells, self._faults, self._results), self._shared))
         elif name == "rPh":
             self._phonetic = False
 
@@ -133,11 +141,16 @@ class SheetReader:
         text = self._parts[0] if len(self._parts) == 1 else "".join(self._parts)
         if self._formula:
             self._results.append(self._column)
+        if self._kind == "s" and text:
+            self._shared[self._column] = text
+            return
         value = self._value(text)
         if isinstance(value, RowFault):
             self._faults[self._column] = value
         elif value and not value.isspace():
             self._cells[self._column] = value
+            self._row_chars += len(value)
+            self._check_row(self._number, self._row_chars)
 
     def _value(self, text: str) -> str | RowFault:
         kind = self._kind
@@ -146,9 +159,7 @@ class SheetReader:
                 RowReason.FORMULA_WITHOUT_RESULT,
                 "a formula without a stored result (it is never calculated here): open and save the file in a spreadsheet",
             )
-        if kind == "s":
-            text = self._shared(text)
-        elif kind in ("str", "inlineStr"):
+        if kind in ("str", "inlineStr"):
             text = unescaped(text)
         elif kind == "n":
             return self._number_text(text)
@@ -157,21 +168,40 @@ class SheetReader:
         elif kind == "e":
             return RowFault(RowReason.ERROR_IN_CELL, "an error of the spreadsheet, such as #N/A")
         if len(text) > CELL_CHARS_MAX:
-            return RowFault(RowReason.TOO_LARGE, f"a cell of more than {CELL_CHARS_MAX} characters")
+            return _too_long()
         return text
 
-    def _shared(self, text: str) -> str:
-        try:
-            if self._strings is not None:
-                return self._strings[int(text)]
-        except (ValueError, IndexError):
-            pass
-        raise self._package.damaged(f"sheet {self.sheet.name!r} names a text that the workbook does not have")
+    def _look_up(self, row: Row, shared: dict[int, str]) -> None:
+        """Put a row's shared texts into its cells."""
+        strings, cells = self._strings, row.cells
+        chars = 0
+        for column, number in shared.items():
+            try:
+                text = strings[int(number)] if strings is not None else None
+            except (ValueError, IndexError):
+                text = None
+            if text is None:
+                raise self._package.damaged(f"sheet {self.sheet.name!r} names a text that the workbook does not have")
+            if len(text) > CELL_CHARS_MAX:
+                row.faults[column] = _too_long()
+            elif text and not text.isspace():
+                cells[column] = text
+                chars += len(text)
+                self._check_row(row.number, chars)
+
+    def _check_row(self, number: int, chars: int) -> None:
+        if chars > ROW_CHARS_MAX:
+            where = f"sheet {self.sheet.name!r}, row {number}"
+            raise self._package.refused(f"{where}: a row of more than {ROW_CHARS_MAX} characters")
 
     def _number_text(self, text: str) -> str | RowFault:
         if self._style in self._workbook.date_styles:
             return date_text(text, _EPOCH_1904 if self._workbook.since_1904 else _EPOCH)
         return number_text(text)
+
+
+def _too_long() -> RowFault:
+    return RowFault(RowReason.TOO_LARGE, f"a cell of more than {CELL_CHARS_MAX} characters")
 
 
 def column_number(letters: str) -> int:

@@ -8,11 +8,14 @@ import os
 import re
 import tempfile
 from array import array
+from collections.abc import Callable
 
 from streams.importing.xlsx_package import Package, safe_parser
 
 CELL_CHARS_MAX = 262_144
 """What is longer is kept up to here and one more, so that it is seen to be too long"""
+TEXTS_MAX = 16_000_000
+"""Where each ends is held in memory, 8 bytes each"""
 _BUFFER_BYTES = 1 << 20
 _SHORT_BYTES = 96
 _KEPT_MAX = 65_536
@@ -68,8 +71,8 @@ class SharedStrings:
         self._waiting_bytes = 0
 
 
-def read_shared_strings(package: Package, entry: str) -> SharedStrings:
-    """Return the texts of a workbook. Raises ImportFault where they are damaged."""
+def read_shared_strings(package: Package, entry: str, on_piece: Callable[[], None]) -> SharedStrings:
+    """Return the texts of a workbook; `on_piece` is called now and then meanwhile. Raises ImportFault where they are damaged."""
     strings = SharedStrings()
     parts: list[str] = []
     length = 0
@@ -92,6 +95,8 @@ def read_shared_strings(package: Package, entry: str) -> SharedStrings:
         elif name == "rPh":
             phonetic = False
         elif name == "si":
+            if len(strings) >= TEXTS_MAX:
+                raise package.refused(f"{entry}: more than {TEXTS_MAX} different texts")
             strings.add(unescaped("".join(parts)))
 
     def text(data: str) -> None:
@@ -101,7 +106,8 @@ def read_shared_strings(package: Package, entry: str) -> SharedStrings:
             length += len(data)
 
     try:
-        package.read_all(entry, safe_parser(start, end, text))
+        for _ in package.parse(entry, safe_parser(start, end, text)):
+            on_piece()
     except BaseException:
         strings.close()
         raise
