@@ -24,7 +24,10 @@ PrefixOption = Annotated[
 def cluster_of(config: Path | None, bootstrap_servers: str | None, prefix: str | None) -> tuple[str, TopicSet]:
     """Return where Kafka is and what its topics are called: as the options say, or as the settings do. Ends as `settings_of`."""
     settings = settings_of(config)
-    topics = settings.topics if prefix is None else TopicSet(prefix=prefix)
+    try:
+        topics = settings.topics if prefix is None else TopicSet(prefix=prefix)
+    except ValueError as error:
+        fail(f"--prefix: {error}")
     return bootstrap_servers or settings.bootstrap_servers, topics
 
 

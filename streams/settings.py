@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     )
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's addresses, host:port, comma-separated")
-    topic_prefix: str = Field(
+    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,128}$")] = Field(
         "", description="stands before every topic's name; keeps installations apart on one cluster"
     )
     partitions: Annotated[int, Field(ge=1, le=1000)] = Field(
