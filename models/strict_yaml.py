@@ -6,7 +6,6 @@ which YAML reads as false, is an error where a text is wanted.
 """
 
 import errno
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -77,10 +76,9 @@ def read_plain(path: Path, bytes_max: int) -> bytes:
 
     Raises OSError, also for a pipe or a device: reading one might never end.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with path.open("rb") as file:
         return file.read(bytes_max + 1)
 
 
