@@ -16,6 +16,7 @@ from alerting.silences import load_silences
 from alerting.suppression_policy import SuppressionPolicy, load_policy
 from models.silence import Silence
 from models.subscriber import Subscriber
+from models.units import SUPERVISING_KINDS, Duty
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Directory:
         return {subscriber.name: subscriber for subscriber in self.subscribers}
 
     @cached_property
+    def reached(self) -> Registry:
+        """Return the registry as far as it names subscribers that there are: whom nobody can tell is passed over."""
+        return self.registry.reaching(self.by_name.keys())
+
+    @cached_property
     def repeating(self) -> frozenset[str]:
         """Return the names of those who are reminded of what is still in force."""
         return frozenset(one.name for one in self.subscribers if one.repeat_hours is not None)
@@ -72,6 +78,21 @@ def loose_ends(registry: Registry, subscribers: Iterable[Subscriber]) -> tuple[s
             for name in sorted(owned - names)
         ),
     )
+
+
+def gaps(registry: Registry, now: int) -> tuple[str, ...]:
+    """Return what a registry lacks at an instant for warnings to find their way, a sentence each."""
+    duties = (
+        f"no unit has the duty {duty}"
+        for duty in Duty
+        if duty is not Duty.HOTLINE and not registry.with_duty(duty, now)
+    )
+    units = (
+        f"{unit.id}: no team or committee supervises it, its warnings go to the human pool"
+        for unit in registry.units
+        if unit.valid(now) and unit.kind not in SUPERVISING_KINDS and registry.supervisor_of(unit.id, now) is None
+    )
+    return (*duties, *units)
 
 
 def load_directory(files: DeliveryFiles, environ: Mapping[str, str] | None = None) -> Directory:

@@ -84,7 +84,7 @@ def offer(
     only: str | None = None,
 ) -> Offered:
     """Queue or hold an alert for each subscriber that is to get it and has not got it; `only`: for one of them."""
-    routed = directory.tree.route(alert, directory.registry, now) if alert.push else None
+    routed = directory.tree.route(alert, directory.reached, now) if alert.push else None
     recipients = _names(routed, directory, now)
     lanes = dict(state.lanes)
     queued: list[tuple[str, Item]] = []

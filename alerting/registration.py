@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from alerting.addresses import AddressPolicy, RefusedEndpointError, check_url
 from models.secrets import RobotSecret, Rolling, SecretRef, SigningKey, WebhookSecret
-from models.strict_yaml import ConfigFileError, Document, KeyPath, read_yaml
+from models.strict_yaml import ConfigFileError, Document, KeyPath, read_plain, read_yaml
 from models.subscriber import (
     URL_LENGTH_MAX,
     Keys,
@@ -173,8 +173,7 @@ def _url_text(text: str) -> str:
 
 def _read_secret(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_SECRET_FILE_BYTES + 1)
+        content = read_plain(path, _MAX_SECRET_FILE_BYTES)
         if len(content) > _MAX_SECRET_FILE_BYTES:
             raise ValueError("the file is far too large for a secret")
         return content.decode()

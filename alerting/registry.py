@@ -5,14 +5,14 @@ instant, because they keep a warning from the wrong people and therefore count e
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from alerting.registry_checks import check_registry
 from alerting.registry_csv import parse_csv
-from models.strict_yaml import MAX_FILE_BYTES, ConfigFileError, Document, parse_yaml
+from models.strict_yaml import MAX_FILE_BYTES, ConfigFileError, Document, parse_yaml, read_plain
 from models.units import Duty, Unit, UnitsFile, unit_of
 
 MAX_CSV_BYTES = 8 * MAX_FILE_BYTES
@@ -120,6 +120,16 @@ class Registry:
         """Return every subscriber that the registry gives to a unit, at whatever time."""
         return frozenset(self._readers)
 
+    def reaching(self, subscribers: Collection[str]) -> "Registry":
+        """Return the registry as it is for whoever sends: of the subscribers it names, only these are there."""
+        if self._readers.keys() <= set(subscribers):
+            return self
+        kept = (
+            replace(unit, subscribers=tuple(one for one in unit.subscribers if one in subscribers))
+            for unit in self.units
+        )
+        return registry_of(kept, self.version)
+
     def _next(self, unit: Unit) -> Unit | None:
         """What followed a unit: its successor, or the same id taken on without a gap (a new name, a new parent)."""
         if unit.successor is not None:
@@ -187,8 +197,7 @@ def _lineages(units: Iterable[Unit]) -> dict[str, frozenset[str]]:
 
 def _read(path: Path, bytes_max: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(bytes_max + 1)
+        content = read_plain(path, bytes_max)
     except OSError as error:
         raise ConfigFileError(str(path), 1, f"cannot be read: {error.strerror}") from None
     if len(content) > bytes_max:

@@ -23,7 +23,7 @@ import yaml
 
 from alerting.yaml_splice import YamlText
 from models.silence import Silence, SilencesFile, SilenceState
-from models.strict_yaml import ConfigFileError, Document, parse_yaml, read_yaml
+from models.strict_yaml import MAX_FILE_BYTES, ConfigFileError, Document, parse_yaml, read_plain, read_yaml
 from models.times import format_instant, format_minute
 
 try:
@@ -121,9 +121,11 @@ def _silences(document: Document) -> tuple[Silence, ...]:
 
 def _edited(path: Path) -> YamlText:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_plain(path, MAX_FILE_BYTES).decode()
     except FileNotFoundError:
         text = _NEW_FILE
+    except UnicodeDecodeError:
+        raise SilencesFileError(f"{path} is not UTF-8") from None
     except OSError as error:
         raise SilencesFileError(f"{path} cannot be read: {error.strerror}") from None
     with _form_errors(path):

@@ -16,6 +16,7 @@ import yaml
 
 Path = tuple[str | int, ...]
 
+_BLANK = " \t\r\n"  # YAML's own; other white space, such as U+00A0, is text
 _COMMENT = re.compile(r"( *)#[^\n]*")
 
 
@@ -24,7 +25,7 @@ def flow(value: Any) -> str:
     dumped: str = yaml.safe_dump(
         [value], default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False
     )
-    return dumped.strip()[1:-1]
+    return dumped.strip(_BLANK)[1:-1]
 
 
 def block(fields: Mapping[str, Any], indent: int) -> str:
@@ -69,7 +70,7 @@ class YamlText:
             if self._parent(at).flow_style or "\n" in self.text[start:end] or not isinstance(value, Mapping):
                 return self._splice(start + 1, start + 1, flow(value))
             line_end = self._line_end(end)
-            kept = f"{self.text[:start].rstrip(' ')}{self.text[end:line_end].rstrip()}\n"
+            kept = f"{self.text[:start].rstrip(' ')}{self.text[end:line_end].rstrip(_BLANK)}\n"
             self._become(kept + block(value, key.start_mark.column + 2) + self.text[line_end:])
             return None
         column = node.start_mark.column
@@ -139,7 +140,7 @@ class YamlText:
         if isinstance(node, yaml.CollectionNode) and not node.flow_style:
             last = node.value[-1]
             return self._end(last[1] if isinstance(last, tuple) else last)
-        return len(self.text[: node.end_mark.index].rstrip())
+        return len(self.text[: node.end_mark.index].rstrip(_BLANK))
 
     def _line_end(self, index: int) -> int:
         return self.text.index("\n", index) + 1
@@ -157,4 +158,4 @@ class YamlText:
         return found is not None and len(found[1]) == column
 
     def _is_blank(self, index: int) -> bool:
-        return index < len(self.text) and not self.text[index : self._line_end(index)].strip()
+        return index < len(self.text) and not self.text[index : self._line_end(index)].strip(_BLANK)

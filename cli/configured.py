@@ -42,7 +42,11 @@ def declared_of(
     given = {"prefix": prefix, "partitions": partitions, "replication": replication}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     try:
-        return settings.cluster_at(bootstrap_servers), replace(settings.topics, **options)
+        topics = replace(settings.topics, **options)
+    except ValueError as error:
+        fail(f"--prefix: {error}")
+    try:
+        return settings.cluster_at(bootstrap_servers), topics
     except ValueError as error:
         fail(str(error))
 

@@ -4,11 +4,12 @@ import dataclasses
 import json
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.configured import BootstrapOption, ConfigOption, PrefixOption, cluster_of
+from cli.configured import BootstrapOption, ConfigOption, PrefixOption, cluster_of, settings_of
 from cli.output import fail, out
 from cli.running import instant_option
 
@@ -82,27 +83,37 @@ def replay(
     bootstrap_servers: BootstrapOption = None,
     prefix: PrefixOption = None,
 ) -> None:
-    """Send again what was delivered before, marked as a replay: of one alert, one subscriber, or a range of time."""
+    """Send again what was delivered before, marked as a replay: of one alert, one subscriber, or a range of time.
+
+    Exit status: 0 asked for, 1 nothing fits, 2 a name or a time that cannot be.
+    """
     from alerting.replaying import REPLAYS_MAX, requests_for
 
     if alert is None and subscriber is None and since is None:
         fail("say what to send again: --alert, --subscriber or --from")
+    first, last = instant_option(since, "--from"), instant_option(until, "--to")
+    if first is not None and last is not None and first >= last:
+        fail("--from has to lie before --to")
     servers, topics = cluster_of(config, bootstrap_servers, prefix)
     history = _history(servers, topics, alert)
+    _known(history, subscriber)
     replay_id = uuid.uuid4().hex
     requests = requests_for(
         history.alerts.values(),
         history.deliveries,
         subscriber=subscriber,
         alert_id=alert,
-        since=instant_option(since, "--from"),
-        until=instant_option(until, "--to"),
+        since=first,
+        until=last,
         replay_id=replay_id,
         requested_by="cli",
         now=time.time_ns() // 1000,
     )
     if len(requests) > REPLAYS_MAX:
         fail(f"{len(requests)} deliveries are more than the {REPLAYS_MAX} of one replay: narrow --from and --to")
+    if not requests:
+        out.print("nothing that was delivered fits: nothing is sent again")
+        raise typer.Exit(1)
     _send(servers, topics, requests)
     _said(as_json, replay_id, len(requests), "sent again")
 
@@ -123,6 +134,8 @@ def reroute(
     found: Alert | None = _history(servers, topics, alert).alert(alert)
     if found is None:
         fail(f"there is no alert {alert} on {topics.alerts}")
+    if subscriber is not None and subscriber not in (_subscribers(config) or {subscriber}):
+        fail(f"there is no subscriber {subscriber}: `hotline-watch subscribers list` names them")
     later = _later(servers, topics, found)
     if later is not None:
         # Whoever was told the old one now would never hear what became of it.
@@ -139,6 +152,21 @@ def reroute(
     )
     _send(servers, topics, [request])
     _said(as_json, request.request_id, 1, "decided again")
+
+
+def _known(history: "History", subscriber: str | None) -> None:
+    if subscriber is not None and all(one.subscriber != subscriber for one in history.deliveries):
+        fail(f"nothing was ever queued for a subscriber {subscriber}: `hotline-watch subscribers list` names them")
+
+
+def _subscribers(config: Path | None) -> frozenset[str]:
+    """Return the subscribers' names; none where no file of them is set here."""
+    from cli.subscribers_book import book_of, refusing
+
+    if settings_of(config).subscribers_file is None:
+        return frozenset()
+    with refusing():
+        return frozenset(one.name for one in book_of(None, config)[1].entries())
 
 
 def _history(servers: str, topics: "TopicSet", alert_id: str | None, ticket_id: str | None = None) -> "History":

@@ -3,6 +3,7 @@ URL's path, which may be one.
 """
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,13 +47,15 @@ def check(
     """
     subscribers = _load(file)
     problems = {} if offline else _problems(subscribers)
-    ends = () if units is None else _loose_ends(units, subscribers)
+    ends, hints = ((), ()) if units is None else _against(units, subscribers)
     if as_json:
         answer = {"ok": not (problems or ends), "subscribers": len(subscribers), "problems": problems}
-        typer.echo(json.dumps(answer | {"loose_ends": ends}, ensure_ascii=False))
+        typer.echo(json.dumps(answer | {"loose_ends": ends, "hints": hints}, ensure_ascii=False))
     else:
         for sentence in (*(f"{name}: {problem}" for name, problem in problems.items()), *ends):
             typer.echo(sentence)
+        for hint in hints:
+            typer.echo(f"hint: {hint}")
         if not (problems or ends):
             typer.echo(f"{len(subscribers)} subscribers, all in order")
     if problems or ends:
@@ -88,15 +91,17 @@ def _load(file: Path) -> "tuple[Subscriber, ...]":
         fail(str(error))
 
 
-def _loose_ends(units: Path, subscribers: "tuple[Subscriber, ...]") -> tuple[str, ...]:
-    from alerting.directory import loose_ends
+def _against(units: Path, subscribers: "tuple[Subscriber, ...]") -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return where registry and subscribers do not meet, and what else the registry lacks."""
+    from alerting.directory import gaps, loose_ends
     from alerting.registry import load_registry
     from models.strict_yaml import ConfigFileError
 
     try:
-        return loose_ends(load_registry(units), subscribers)
+        registry = load_registry(units)
     except ConfigFileError as error:
         fail(str(error))
+    return loose_ends(registry, subscribers), gaps(registry, time.time_ns() // 1000)
 
 
 def _problems(subscribers: "tuple[Subscriber, ...]") -> dict[str, str]:

@@ -6,6 +6,7 @@ cannot read.
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from typing import Generic, Self, TypeVar
 
@@ -67,9 +68,12 @@ class WebhookSecret(_Hidden):
     def parse(cls, text: str) -> "WebhookSecret":
         """Return the secret in a text, `whsec_` and base64 or raw. Raises ValueError, which never shows it."""
         text = text.strip()
-        if not text.startswith(_SECRET_PREFIX):
-            return cls(text.encode())
-        return cls(_decoded(text.removeprefix(_SECRET_PREFIX), _SECRET_PREFIX))
+        if text.startswith(_SECRET_PREFIX):
+            return cls(_decoded(text.removeprefix(_SECRET_PREFIX), _SECRET_PREFIX))
+        # Whoever has the public key could sign; and what looks like a prefixed key is not meant to be taken as it is.
+        if re.match(r"wh(sec|sk|pk)_", text, re.IGNORECASE):
+            raise ValueError("a secret is written as whsec_ and its base64, or raw; this is another kind of key")
+        return cls(text.encode())
 
 
 class SigningKey(_Hidden):

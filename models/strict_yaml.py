@@ -5,6 +5,10 @@ keys (the last would win in silence), keys that are no text, files over 1 MiB. T
 which YAML reads as false, is an error where a text is wanted.
 """
 
+import errno
+import re
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +19,7 @@ MAX_FILE_BYTES = 1024 * 1024
 MAX_DEPTH = 20
 
 Model = TypeVar("Model", bound=BaseModel)
+_TYPE_TRIED = re.compile(r"constrained-\w+|[\w-]+[\[(].*|(?:[A-Z][a-z]+){2,}")
 KeyPath = tuple[str | int, ...]
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -55,17 +60,35 @@ class Document:
             return model.model_validate(self.data)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise self.error(first["loc"], f"{where or 'file'}: {first['msg']}") from None
+            where = ".".join(self._said(first["loc"]))
+            problem = first["msg"].removeprefix("Value error, ")
+            raise self.error(first["loc"], f"{where or 'file'}: {problem}") from None
+
+    def _said(self, path: KeyPath) -> Iterator[str]:
+        """Yield the parts of a place as people wrote them: of several types that were tried, pydantic adds which one."""
+        for part in path:
+            if isinstance(part, int) or not _TYPE_TRIED.fullmatch(part):
+                yield str(part)
+
+
+def read_plain(path: Path, bytes_max: int) -> bytes:
+    """Return what is in a regular file, at most one byte more than `bytes_max`.
+
+    Raises OSError, also for a pipe or a device: reading one might never end.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with path.open("rb") as file:
+        return file.read(bytes_max + 1)
 
 
 def read_yaml(path: Path) -> Document:
     """Return the one document in a YAML file. Raises ConfigFileError."""
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ConfigFileError(str(path), 1, f"{size} bytes; at most {MAX_FILE_BYTES} are read")
-        text = path.read_text(encoding="utf-8")
+        content = read_plain(path, MAX_FILE_BYTES)
+        if len(content) > MAX_FILE_BYTES:
+            raise ConfigFileError(str(path), 1, f"over {MAX_FILE_BYTES} bytes, which is all that is read")
+        text = content.decode()
     except OSError as error:
         raise ConfigFileError(str(path), 1, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from aiokafka.errors import MessageSizeTooLargeError
+
 #: What a record takes in a batch beside its key, value and headers, at most (varints, attributes, lengths).
 RECORD_OVERHEAD_BYTES = 64
 #: What a batch takes beside its records.
@@ -78,6 +80,36 @@ async def send_many(
         raise SendError(f"cannot send to {topic}-{partition}: {type(exc).__name__}") from exc
     counts = (batch.record_count() for batch in batches)
     return Sent(tuple((result.offset, result.offset + n - 1) for result, n in zip(results, counts, strict=True)))
+
+
+async def send_each(
+    producer: Any, topic: str, partition: int, records: Iterable[Record], *, timeout_seconds: float = SEND_SECONDS
+) -> None:
+    """Send records to one partition, in order, in the producer's own batches, and wait until all are acknowledged.
+
+    For partitions to which others send one by one at the same time: a batch of one's own waits for a moment at which no other is
+    queued, and where others never cease there is none. Raises SendError as `send_many` does.
+    """
+    futures: list[asyncio.Future[Any]] = []
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            for record in records:
+                future = await producer.send(
+                    topic,
+                    value=record.value,
+                    key=record.key,
+                    partition=partition,
+                    timestamp_ms=record.timestamp_ms,
+                    headers=list(record.headers) or None,
+                )
+                futures.append(future)
+            await asyncio.gather(*futures)
+    except MessageSizeTooLargeError as exc:
+        await _settle(futures)
+        raise RecordTooLargeError(f"a record for {topic}-{partition} is too large") from exc
+    except Exception as exc:
+        await _settle(futures)
+        raise SendError(f"cannot send to {topic}-{partition}: {type(exc).__name__}") from exc
 
 
 async def _settle(futures: list[asyncio.Future[Any]]) -> None:

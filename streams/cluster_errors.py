@@ -20,8 +20,9 @@ class ClusterUnreachableError(Exception):
 
     def __init__(self, bootstrap_servers: str, reason: str) -> None:
         super().__init__(
-            f"no Kafka broker answers at {bootstrap_servers} ({reason}): check the address, that the brokers run, "
-            "and the network and security settings between here and there"
+            f"no Kafka broker answers at {bootstrap_servers} ({reason}): check the address (--bootstrap-servers, or the setting "
+            "bootstrap_servers; `hotline-watch up` prints that of its own broker), that the brokers run, and the network "
+            "and security settings between here and there"
         )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from alerting.directory import DeliveryFiles, Directory, MissingRegistryError
@@ -35,6 +37,7 @@ class DirectorySource:
         self._files, self._environ = files, environ
         self.subscribers: tuple[Subscriber, ...] = ()
         self._lock = threading.Lock()
+        self._looking_since: float | None = None
         self._seen = self._settling = self._mark()
         self.problem: str | None = None
         self.rejected: str | None = None
@@ -51,7 +54,7 @@ class DirectorySource:
 
         Files that are being written settle first: they are read when two looks in a row see the same.
         """
-        with self._lock:
+        with self._lock, self._timed():
             mark = self._mark()
             if mark == self._seen:
                 return False
@@ -62,6 +65,19 @@ class DirectorySource:
             self._seen = mark
             self._read_again()
             return True
+
+    def reading_seconds(self) -> float:
+        """Return for how long a look has been going on: a mount that hangs would never let it end."""
+        since = self._looking_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        self._looking_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._looking_since = None
 
     def _read_again(self) -> None:
         files = self._files

@@ -25,7 +25,7 @@ from alerting.send import Clock
 from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord
 from streams.batches import PartitionLostError
-from streams.bulk import Record, send_many
+from streams.bulk import Record, send_each, send_many
 from streams.directories import DirectorySource
 from streams.dispatch_batch import Batch, accused_kinds, body_key, case_key, case_of
 from streams.dispatch_lanes import Lanes
@@ -69,6 +69,8 @@ class DispatchProgress:
     """Undelivered, by subscriber, on this worker."""
     held_because: str | None = None
     """Why nothing is sent at all, None where it is."""
+    unread_seconds: float = 0.0
+    """For how long the files are being read just now."""
 
 
 class Dispatch:
@@ -118,6 +120,7 @@ class Dispatch:
             attempts_running=sum(sender.running for sender in self._senders.values()),
             pending=dict(pending),
             held_because=self.directories.problem,
+            unread_seconds=self.directories.reading_seconds(),
         )
 
     async def handle(self, partition: int, records: list[Any]) -> None:
@@ -153,17 +156,13 @@ class Dispatch:
         producer = producer_of(self.app)
         await self.table.flush(partition, producer)
         reached(Failpoint.BEFORE_RECORDS)
+        deliveries = [Record(one.key, one.model_dump_json().encode()) for one in batch.deliveries]
+        decided = [Record(one.case_id.encode(), one.model_dump_json().encode()) for one in batch.decided]
+        refused = [Record(None, one.model_dump_json().encode()) for one in batch.quarantine]
         await asyncio.gather(
-            *(
-                send_many(
-                    producer, topic, partition, [Record(key, value.model_dump_json().encode()) for key, value in out]
-                )
-                for topic, out in (
-                    (self.topics.deliveries, [(one.key, one) for one in batch.deliveries]),
-                    (self.topics.decisions, [(one.case_id.encode(), one) for one in batch.decided]),
-                    (self.topics.quarantine, [(None, one) for one in batch.quarantine]),
-                )
-            ),
+            send_each(producer, self.topics.deliveries, partition, deliveries),  # as the senders do, at any time
+            send_many(producer, self.topics.decisions, partition, decided),
+            send_many(producer, self.topics.quarantine, partition, refused),
         )
 
     async def _directory(self) -> Directory:

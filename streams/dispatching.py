@@ -10,6 +10,8 @@ from streams.failpoints import arm
 from streams.health import Health, HealthGauges, serve_health
 from streams.settings import Settings, SettingsError
 
+UNREAD_SECONDS_MAX = 30.0
+
 
 def run(settings: Settings) -> NoReturn:
     """Run a dispatch worker until SIGTERM.
@@ -58,6 +60,8 @@ def _observing(dispatch: Dispatch, health: Health) -> Callable[[], Awaitable[Non
         nonlocal batches
         progress = dispatch.progress()
         health.notices = [progress.held_because] if progress.held_because else []
+        if progress.unread_seconds > UNREAD_SECONDS_MAX:
+            health.notices.append("the files of delivery cannot be read to their end: what they say now is not known")
         done = progress.batches
         if done != batches:
             batches = done

@@ -84,7 +84,7 @@ class Settings(KafkaSettings, BaseSettings):
         env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
-    topic_prefix: str = Field(
+    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,128}$")] = Field(
         "", description="stands before every topic's name; keeps installations apart on one cluster"
     )
     partitions: Annotated[int, Field(ge=1, le=1000)] = Field(

@@ -213,6 +213,7 @@ def api_in(
             now=lambda: NOW,
             partitions=PARTITIONS,
             metrics=ApiMetrics(CollectorRegistry()),
+            rule_ids=lambda: frozenset({"P01", "P02", "P12"}),
         )
         known = Watched(clients, lambda one: load_clients(one, {}), keeps=True)
         app = gated(services, known.get, clock=lambda: seconds[0])

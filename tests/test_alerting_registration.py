@@ -150,6 +150,14 @@ def test_nothing_shows_a_secret_or_a_url(tmp_path: Path) -> None:
     assert "abc123" not in shown
 
 
+@pytest.mark.parametrize("text", ["whpk_" + "A" * 44, "whsk_" + "A" * 44, "WHSEC_" + "QUJD" * 8])
+def test_a_key_of_another_kind_is_no_secret(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path, ENTRY)
+    with pytest.raises(ConfigFileError, match="another kind of key") as refused:
+        load_subscribers(path, ENVIRON | {"HOOK_SECRET": text})
+    assert text[6:] not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("text", "size"), [("a" * 24, 24), ("whsec_" + "QUJD" * 8, 24), ("whsec_" + "QUJD" * 8 + "QQ", 25)]
 )

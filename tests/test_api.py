@@ -394,6 +394,12 @@ async def test_a_subscriber_is_revised_and_removed_for_ever(api: Api) -> None:
     assert problem(await api.post("/v1/subscribers/nobody/test")) == (404, "not_found")
 
 
+async def test_who_is_disabled_gets_no_drill(api: Api) -> None:
+    assert (await api.post("/v1/subscribers/platform/disable")).status_code == 200
+    assert problem(await api.post("/v1/subscribers/platform/test")) == (409, "conflict")
+    assert api.sent == []
+
+
 async def test_a_file_that_people_have_broken_is_told_without_its_path(api: Api) -> None:
     (api.folder / "subscribers.yaml").write_text("subscribers: [oh")
     for answer in (
@@ -451,6 +457,8 @@ async def test_the_same_order_under_the_same_key_is_the_same_replay(api: Api) ->
         {"from": TIME, "reason": "a\nb is two lines"},
         {"since": TIME, "reason": "a reason"},
         {"alert_id": "", "reason": "a reason"},
+        {"from": TIME, "reason": "请联系 19900001234"},
+        {"from": TIME, "to": TIME, "reason": "a reason"},
     ],
 )
 async def test_an_order_that_says_too_little_is_refused(api: Api, order: dict[str, Any]) -> None:
@@ -497,6 +505,9 @@ async def test_a_silence_is_added_listed_and_ended_by_who_calls(api: Api) -> Non
         {"ends_at": format_instant(NOW - DAY)},
         {"starts_at": format_instant(NOW + 2 * DAY)},
         {"comment": "x"},
+        {"comment": "请联系 19900001234"},
+        {"matchers": {"rules": ["P99"]}},
+        {"matchers": {"rules": ["P01"], "subscribers": ["nobody"]}},
         {"author": "somebody else"},
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
@@ -11,7 +12,8 @@ from kafka.admin import NewTopic
 
 from streams.admin import connect
 from streams.broker import EmbeddedKafka
-from streams.bulk import Record, RecordTooLargeError, SendError, send_many
+from streams.bulk import Record, RecordTooLargeError, SendError, send_each, send_many
+from tests.kafka_support import read_all
 
 pytestmark = pytest.mark.kafka
 
@@ -70,6 +72,29 @@ async def test_a_record_too_large_for_the_producer_keeps_all_from_being_sent(
 async def test_a_batch_that_the_broker_refuses_raises(topic: str, producer: AIOKafkaProducer) -> None:
     with pytest.raises(SendError, match="MessageSizeTooLargeError"):
         await send_many(producer, topic, 0, [Record(b"small", b"v"), Record(b"large", b"v" * 30_000)])
+
+
+async def test_records_arrive_in_order_beside_others_that_never_cease(
+    kafka: EmbeddedKafka, topic: str, producer: AIOKafkaProducer
+) -> None:
+    async def others() -> None:
+        while True:
+            await producer.send_and_wait(topic, b"other", partition=0)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(others()) for _ in range(8)]
+        for start in range(0, 500, 50):
+            values = [Record(b"k", str(number).encode()) for number in range(start, start + 50)]
+            await send_each(producer, topic, 0, values, timeout_seconds=20)
+        for task in tasks:
+            task.cancel()
+    found = [one.value for one in read_all(kafka.bootstrap_servers, topic) if one.value != b"other"]
+    assert found == [str(number).encode() for number in range(500)]
+
+
+async def test_one_of_several_that_is_too_large_raises(topic: str, producer: AIOKafkaProducer) -> None:
+    with pytest.raises(RecordTooLargeError):
+        await send_each(producer, topic, 0, [Record(b"k", b"small"), Record(b"k", b"x" * 4_000_000)])
 
 
 async def test_a_producer_that_was_stopped_raises(kafka: EmbeddedKafka, topic: str) -> None:

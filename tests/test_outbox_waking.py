@@ -12,6 +12,7 @@ from alerting.directory import Directory
 from alerting.outbox import LOOK_AGAIN, Woken, fold, next_look, offer, wake, wake_at
 from alerting.outbox_state import CaseOutbox, Item, decode, encode
 from alerting.record import attempt_record
+from alerting.routing import load_tree
 from alerting.send import Answer
 from alerting.suppress import SuppressReason
 from alerting.suppression_policy import load_policy
@@ -179,6 +180,26 @@ def test_an_alert_whose_body_is_missing_is_not_sent_unread() -> None:
     case.alerts.clear()
     case.wake(DAY // 2)
     assert (case.queued, len(case.held)) == ([], 1)
+
+
+def test_whom_nobody_can_tell_is_passed_over_as_if_the_unit_had_no_subscriber() -> None:
+    units = (
+        {"id": "U-A", "name": "甲街道", "kind": "subdistrict", "level": "township", "supervised_by": "TEAM"},
+        {
+            "id": "TEAM",
+            "name": "街道纪工委",
+            "kind": "discipline_committee",
+            "level": "township",
+            "subscribers": ["team"],
+        },
+    )
+    both = replace(make_directory(make_subscriber("team"), make_subscriber("pool")), tree=load_tree(None))
+    registry = make_directory(make_subscriber("pool"), units=units).registry
+    for names, told in ((["team", "pool"], "team"), (["pool"], "pool")):
+        subscribers = tuple(one for one in both.subscribers if one.name in names)
+        directory = replace(both, registry=registry, subscribers=subscribers)
+        offered = offer(CaseOutbox("case-1"), make_alert(), directory, NOON, lambda _: 1)
+        assert [name for name, _ in offered.queued] == [told]
 
 
 STATUSES = st.sampled_from(["escalated", "corrected", "retracted"])

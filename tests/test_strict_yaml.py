@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -83,12 +84,19 @@ def test_a_time_stays_text() -> None:
     }
 
 
-def test_a_file_over_the_limit_is_refused_without_being_read(tmp_path: Path) -> None:
+def test_a_file_over_the_limit_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "big.yaml"
     with path.open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)
-    with pytest.raises(ConfigFileError, match=r"big\.yaml:1: 1048577 bytes"):
+    with pytest.raises(ConfigFileError, match=r"big\.yaml:1: over 1048576 bytes"):
         read_yaml(path)
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")  # opened to be read, it would wait for a writer
+    for path in (tmp_path / "pipe.yaml", Path("/dev/zero"), tmp_path):
+        with pytest.raises(ConfigFileError, match="cannot be read"):
+            read_yaml(path)
 
 
 def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ def test_checking_against_the_registry_names_who_belongs_to_no_unit_and_who_is_m
     assert result.exit_code == 1
     assert "stray: no unit of the registry has this subscriber" in result.output
     assert "gone: a unit of the registry has it" in result.output
-    assert "platform" not in result.output
+    assert "platform: " not in result.output
+    assert "hint: no unit has the duty platform" in result.output
     units.write_text(f"units: [{office % 'platform, stray'}]\n")
     assert answer("check", str(path), "--offline", "--units", str(units))["loose_ends"] == []
     units.write_text("units: [{}]\n")
@@ -198,7 +199,13 @@ def test_an_entry_lives_from_add_to_remove(path: Path) -> None:
     assert "disabled" in run("list", str(path)).output
     assert answer("enable", "platform") == {"enabled": "platform"}
     assert answer("revise", "platform") == {"revised": "platform", "revision": 2}
-    assert answer("check", str(path), "--offline") == {"ok": True, "subscribers": 1, "problems": {}, "loose_ends": []}
+    assert answer("check", str(path), "--offline") == {
+        "ok": True,
+        "subscribers": 1,
+        "problems": {},
+        "loose_ends": [],
+        "hints": [],
+    }
     assert answer("remove", "platform") == {"removed": "platform"}
     again = add("platform", "--url", URL)
     assert again.exit_code == 2

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alerting.yaml_splice import YamlText, flow
@@ -188,6 +188,8 @@ STEPS = st.lists(
 )
 
 
+@example([("remove name", "\u00a0"), ("remove name", "")])
+@example([("remove name", "\u3000"), ("delete", 0)])
 @given(STEPS)
 def test_any_edits_come_to_the_data_that_are_meant(steps: list[tuple[Any, ...]]) -> None:
     text, data = YamlText(TEXT), copy.deepcopy(parse_yaml(TEXT, "text").data)

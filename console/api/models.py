@@ -11,6 +11,8 @@ from models.base import Contract, Identifier, Time
 from models.delivery import DeliveryKind, DeliveryStatus
 from models.silence import Comment, Silence, SilenceMatchers, SilenceState
 from models.subscriber import FamilyChoice, Format, LevelChoice, Name, Payload, Privacy, QuietHours, UnitIds
+from models.times import parse_instant
+from rules.masking import mask
 
 PAGE_DEFAULT = 100
 PAGE_MAX = 500
@@ -175,6 +177,12 @@ class DrillAccepted(BaseModel):
     case_id: str
 
 
+def _nobodys(text: str) -> str:
+    if mask(text) != text:
+        raise ValueError("holds what looks like a phone or identity number, an address or account: leave it out")
+    return text
+
+
 def _told_why(text: str) -> str:
     if len(text.strip()) < 4:
         raise ValueError("say why, in at least 4 characters")
@@ -188,12 +196,16 @@ class ReplayOrder(Contract):
     alert_id: Identifier | None = None
     since: Time | None = Field(None, alias="from", description="delivered then or later")
     until: Time | None = Field(None, alias="to", description="delivered before")
-    reason: Annotated[str, Field(max_length=200, pattern=r"^[^\p{C}]*$"), AfterValidator(_told_why)]
+    reason: Annotated[
+        str, Field(max_length=200, pattern=r"^[^\p{C}]*$"), AfterValidator(_told_why), AfterValidator(_nobodys)
+    ]
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
         if self.alert_id is None and self.since is None:
             raise ValueError("say which: alert_id, or from")
+        if self.since is not None and self.until is not None and parse_instant(self.since) >= parse_instant(self.until):
+            raise ValueError("from has to lie before to")
         return self
 
 
@@ -203,7 +215,7 @@ class NewSilence(Contract):
     matchers: SilenceMatchers
     starts_at: Time | None = Field(None, description="default: now")
     ends_at: Time
-    comment: Comment
+    comment: Annotated[Comment, AfterValidator(_nobodys)]
 
 
 class SilencesQuery(_Query):

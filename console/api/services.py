@@ -1,6 +1,6 @@
 """What the routes work with, and who calls: composed in serving.py, and in tests."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -49,17 +49,25 @@ class Services:
     partitions: int
     metrics: ApiMetrics
     stall_seconds: float = 60.0
+    rule_ids: Callable[[], Collection[str]] | None = None
+    """The ids of the rules and categories that can be silenced; None: not known here, any is taken."""
 
     def subscriber(self, name: str) -> Subscriber:
         """Return a subscriber. Raises Problem."""
-        try:
-            known = self.subscribers.get()
-        except UnavailableError:
-            raise unavailable("The subscribers file cannot be taken as it is; the server's log says where.") from None
-        for subscriber in known:
+        for subscriber in self._known():
             if subscriber.name == name:
                 return subscriber
         raise not_found("There is no such subscriber.")
+
+    def subscriber_names(self) -> frozenset[str]:
+        """Return the names that there are. Raises Problem."""
+        return frozenset(subscriber.name for subscriber in self._known())
+
+    def _known(self) -> tuple[Subscriber, ...]:
+        try:
+            return self.subscribers.get()
+        except UnavailableError:
+            raise unavailable("The subscribers file cannot be taken as it is; the server's log says where.") from None
 
     def registry_in_force(self) -> Registry:
         """Return the unit registry. Raises Problem: without one nobody is told anything."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 
 import uvicorn
@@ -29,11 +31,14 @@ from console.ledger import LEDGER_FILE, Ledger, LedgerError
 from console.ledger_feed import FeedState, LedgerFeed
 from models.api_client import ApiClient
 from models.redelivery import RedeliveryRequest
+from rules.pack import default_pack, load_pack
 from streams.event_sender import EventSender
 from streams.redelivering import send_requests
 from streams.roles import Role
 from streams.settings import Settings
 from streams.topics_admin import require_topics
+
+log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 512
 GRACE_SECONDS = 10
@@ -48,7 +53,7 @@ def run(settings: Settings) -> None:
     assert settings.api_clients_file is not None
     clients = Watched(settings.api_clients_file, load_clients, keeps=True)
     load_clients(settings.api_clients_file)  # its error is the start's error
-    clients.get()
+    _warn_of_strangers(clients.get(), settings)
     require_topics(settings.bootstrap_servers, settings.topics, role=Role.API)
     data_dir = settings.make_data_dir()
     with (
@@ -61,6 +66,14 @@ def run(settings: Settings) -> None:
         services = services_of(settings, ledger, feed_state, events)
         ProcessCollector(registry=services.metrics.registry)
         _serve(gated(services, clients.get), listener)
+
+
+def _warn_of_strangers(clients: Sequence[ApiClient], settings: Settings) -> None:
+    assert settings.subscribers_file is not None
+    known = {subscriber.name for subscriber in load_subscribers(settings.subscribers_file)}
+    for client in clients:
+        if client.subscriber is not None and client.subscriber not in known:
+            log.warning("api: client %s is of a subscriber that there is not: %s", client.name, client.subscriber)
 
 
 def services_of(
@@ -90,7 +103,13 @@ def services_of(
         partitions=settings.partitions,
         metrics=ApiMetrics(CollectorRegistry()),
         stall_seconds=settings.stall_seconds,
+        rule_ids=cache(lambda: _rule_ids(settings)),
     )
+
+
+def _rule_ids(settings: Settings) -> frozenset[str]:
+    pack = default_pack() if settings.rules_dir is None else load_pack(settings.rules_dir)
+    return frozenset(rule.id for rule in pack.rules)
 
 
 def gated(

@@ -56,6 +56,7 @@ def add(order: NewSilence, client: Admin, parts: Parts) -> SilenceView:
     except ValidationError as error:
         detail = f"body: {error.errors(include_url=False, include_input=False)[0]['msg']}"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.INVALID, detail) from None
+    _check_names(silence, parts)
     if silence.state(now) is SilenceState.OVER:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.INVALID, "body.ends_at: is over already")
     with _refusals():
@@ -72,6 +73,22 @@ def expire(silence_id: Annotated[SilenceId, Path()], client: Admin, parts: Parts
         ended = expire_silence(_path(parts), silence_id, now, client.name)
     log.info("api: client %s: end silence %s", client.name, ended.id)
     return _view(ended, now)
+
+
+def _check_names(silence: Silence, parts: Services) -> None:
+    """Raise Problem where a name is nobody's: such a silence would hold nothing, unnoticed."""
+    rules = () if parts.rule_ids is None else parts.rule_ids()
+    for rule in silence.matchers.rules or ():
+        if rules and rule not in rules:
+            raise _unknown("rules: there is no such rule or category")
+    known = parts.subscriber_names()
+    for name in silence.matchers.subscribers or ():
+        if name not in known:
+            raise _unknown("subscribers: there is no such subscriber")
+
+
+def _unknown(what: str) -> Problem:
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, ProblemCode.INVALID, f"body.matchers.{what}")
 
 
 def _path(parts: Services) -> FilePath:

@@ -126,6 +126,9 @@ def test(name: SubscriberName, client: Admin, parts: Parts) -> DrillAccepted:
     """Send a drill: a made-up alert, marked as one, through the whole way of a real one."""
     _audit(client, "test", name)
     subscriber = parts.subscriber(name)
+    if not subscriber.enabled:
+        detail = "The subscriber is disabled: a drill would be kept with the rest. Enable it first."
+        raise Problem(HTTPStatus.CONFLICT, ProblemCode.CONFLICT, detail)
     request = drill_request(subscriber.name, str(uuid4()), parts.now(), client.name)
     send_or_refuse(parts, [request])
     return DrillAccepted(drill_id=request.request_id, subscriber=name, case_id=request.alert.case_id)
