@@ -6,6 +6,7 @@ routed by likeness of names, and never to nobody in silence: what cannot be rout
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +47,14 @@ class Recipient:
     role: Role
 
 
+class Destination(StrEnum):
+    """Where a warning went: a closed set, and a metric's label."""
+
+    RECIPIENTS = "recipients"
+    HUMAN_POOL = "human_pool"
+    NOBODY = "nobody"
+
+
 @dataclass(frozen=True, slots=True)
 class Routed:
     """Where a warning goes."""
@@ -59,6 +68,13 @@ class Routed:
     """Each unit once. Empty only where not even a human pool could be found."""
     to_pool: bool
     """Whether people have to decide where it belongs."""
+
+    @property
+    def destination(self) -> Destination:
+        """Return where it goes in all."""
+        if not self.recipients:
+            return Destination.NOBODY
+        return Destination.HUMAN_POOL if self.to_pool else Destination.RECIPIENTS
 
 
 @dataclass(frozen=True, slots=True)

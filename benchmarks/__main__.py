@@ -25,6 +25,7 @@ NAMES = (
     "backlog",
     "http_door",
     "snapshot",
+    "restore",
     "backtest",
     "memory",
     "screening",

@@ -98,6 +98,7 @@ def _delivery(settings: Settings, now: int, offline: bool) -> Iterator[Finding]:
             f"no subscribers_file is set: warnings stay in topic {settings.topics.alerts}",
             "set subscribers_file and units_file; docs/subscribers.md",
         )
+        yield from _drilled(settings.drill_subscriber, ())
         return
     mend = "correct the file; dispatch sends nothing while it cannot be taken"
     found: dict[str, Any] = {}
@@ -115,6 +116,7 @@ def _delivery(settings: Settings, now: int, offline: bool) -> Iterator[Finding]:
             yield problem(Area.SUBSCRIBERS, str(error), mend)
     if "subscribers" in found:
         yield from _subscribers(found["subscribers"], offline)
+        yield from _drilled(settings.drill_subscriber, found["subscribers"])
     if found.get("registry") is not None and "subscribers" in found:
         yield from _registry(found["registry"], found["subscribers"], now)
     elif "registry" in found:
@@ -145,6 +147,20 @@ def _subscribers(subscribers: "tuple[Subscriber, ...]", offline: bool) -> Iterat
             )
     if subscribers:
         yield ok(Area.SUBSCRIBERS, f"{len(subscribers)} subscribers")
+
+
+def _drilled(name: str | None, subscribers: "tuple[Subscriber, ...]") -> Iterator[Finding]:
+    """Yield where drills are to call somebody who cannot be called."""
+    if name is None:
+        return
+    entry = next((one for one in subscribers if one.name == name), None)
+    if entry is None or not entry.enabled:
+        lacks = "is not in subscribers_file" if entry is None else "is disabled"
+        yield problem(
+            Area.SUBSCRIBERS,
+            f"drill_subscriber is {name}, who {lacks}: every drill fails",
+            "name another one, or take drill_subscriber out",
+        )
 
 
 def _registry(registry: "Registry", subscribers: "Iterable[Subscriber]", now: int) -> Iterator[Finding]:

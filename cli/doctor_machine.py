@@ -1,8 +1,9 @@
 """What `doctor` looks at on the machine: disk, memory, limits, ports, Java, and the processes of a running `up`."""
 
+import os
 import resource
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ from cli.doctor_findings import Area, Finding, ok, problem, warning
 from streams.broker_errors import BrokerError
 from streams.broker_layout import port_free
 from streams.hold import Running
+from streams.new_folder import own_name
 from streams.settings import Settings
 
 _MB = 2**20
@@ -26,6 +28,8 @@ def check_machine(
 ) -> Iterator[Finding]:
     """Yield what is found on this machine. `running`: what a running `up` says of itself."""
     yield from check_disk(data if data is not None else settings.data_dir)
+    if data is not None:
+        yield from check_writable(data)
     yield from _limits(running)
     if data is None:
         return
@@ -36,9 +40,32 @@ def check_machine(
     yield from _java(settings, offline)
 
 
+def _there(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that is there."""
+    return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+
+
+def check_writable(data: Path, may: Callable[[Path, int], bool] = os.access) -> Iterator[Finding]:
+    """Yield where the data directory cannot be written; on a read-only disk not even root may."""
+    there = _there(data)
+    if not there.is_dir():
+        yield problem(
+            Area.DISK, f"{there} is a file, and --data a directory", "name another directory, or move the file"
+        )
+        return
+    if may(there, os.W_OK | os.X_OK):
+        return
+    give = f"chown -R {own_name()} {data}" if there == data.absolute() else f"install -d -o {own_name()} -m 700 {data}"
+    yield problem(
+        Area.DISK,
+        f"{there} cannot be written by {own_name()}",
+        f"run this and `up` as the user whom it belongs to, or `{give}` as root; mount a read-only disk writable",
+    )
+
+
 def check_disk(folder: Path) -> Iterator[Finding]:
     """Yield whether there is room on the disk of a folder, which need not be there yet."""
-    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    there = _there(folder)
     usage = shutil.disk_usage(there)
     free_mb = usage.free // _MB
     said = f"{free_mb:,} MB are free on the disk of {there}"

@@ -4,13 +4,12 @@ import datetime
 from collections.abc import Iterator
 from pathlib import Path
 
-from cryptography import x509
-
 from cli.doctor_findings import Area, Finding, ok, problem, warning
 from models.times import datetime_of
 from streams.admin import await_listener
 from streams.cluster_errors import ClusterUnreachableError, SecurityFilesError
-from streams.security import Cluster, Security, is_here
+from streams.own_certificate import certificate_dates
+from streams.security import Cluster, is_here
 
 RENEW_DAYS = 30
 _SEE = "docs/security-kafka.md tells each setting"
@@ -27,7 +26,7 @@ def check_security(cluster: Cluster, now: int) -> Iterator[Finding]:
         return
     try:
         security.client_arguments()  # reads every file as a client does
-        dates = list(_dates(security))
+        dates = list(certificate_dates(security))
     except SecurityFilesError as error:
         yield problem(Area.SECURITY, str(error), f"correct the file or the setting; {_SEE}")
         return
@@ -60,21 +59,6 @@ def _in_the_clear(cluster: Cluster) -> Iterator[Finding]:
         )
     else:
         yield ok(Area.SECURITY, "plaintext, on this machine alone")
-
-
-def _dates(security: Security) -> Iterator[tuple[str, Path, datetime.datetime]]:
-    """Yield until when the certificates count that the settings name. Raises SecurityFilesError."""
-    for setting, path in (("kafka_cert_file", security.cert_file), ("kafka_ca_file", security.ca_file)):
-        if path is None:
-            continue
-        try:
-            certificates = x509.load_pem_x509_certificates(path.read_bytes())
-        except ValueError:
-            raise SecurityFilesError(f"{setting}: {path} has no certificate in PEM") from None
-        if setting == "kafka_cert_file":
-            certificates = certificates[:1]  # the first is ours, the others are on the way to its authority
-        # Of several authorities one may have been left in on purpose; the last one that counts is what matters.
-        yield setting, path, max(one.not_valid_after_utc for one in certificates)
 
 
 def _judged(dates: list[tuple[str, Path, datetime.datetime]], now: datetime.datetime) -> Iterator[Finding]:

@@ -10,8 +10,21 @@ import typer
 
 from cli.configured import BootstrapOption, ConfigOption, PrefixOption, cluster_of, refusals, settings_of
 from cli.output import fail, out
+from cli.subscribers_book import refusing
+from streams.settings import Settings
 
 app = typer.Typer()
+
+
+def _check_subscriber(settings: Settings, name: str) -> None:
+    """End with status 2 where the subscribers file is here and says that nobody of this name can be called."""
+    from alerting.subscriber_book import SubscriberBook
+
+    if settings.subscribers_file is None:
+        return
+    with refusing():
+        if not SubscriberBook(settings.subscribers_file, settings.secrets_dir).entry(name).enabled:
+            fail(f"{name} is disabled: a drill would be kept with the rest; enable it first")
 
 
 @app.command()
@@ -39,13 +52,15 @@ def drill(
     """
     settings = settings_of(config)
     if settings.core_time != "wall":
-        fail("core_time is recorded: a drill's events would move time")
+        fail('core_time is recorded: a drill\'s events would move time; drills are for core_time = "wall"')
     if every is not None and not 0 < every <= 24 * 31:
         fail("--every: more than 0, at most 744 hours")
     from streams.drilling import Course, DrillOutcome, run_drill
 
     servers, topics = cluster_of(config, bootstrap_servers, prefix)
     named = subscriber or settings.drill_subscriber
+    if every is None and named is not None:
+        _check_subscriber(settings, named)
     course = Course(servers, topics, settings.subscribers_file is not None or named is not None, named, timeout_seconds)
     if every is not None:
         from streams.drill_service import serve_drills

@@ -1,4 +1,4 @@
-"""`hotline-watch import`: another system's tables (CSV, XLSX) become ticket events.
+"""`hotline-watch import`: another system's tables (CSV, XLSX) become ticket events; files of ticket events are sent as they are.
 
 Exit status: 0 done, 1 rows were rejected or, with `--watch --once`, a file failed, and `--strict` is given,
 2 wrong usage, an unreadable file or mapping, no broker.
@@ -43,16 +43,19 @@ def import_events(
     config: o.ConfigOption = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """Read another system's table by a mapping and send its ticket events to Kafka, or write them as JSON Lines."""
+    """Send another system's table, read by a mapping, or a file of ticket events to Kafka, or write them as JSON Lines.
+
+    A mapping that has a `table` is of reference data, which intake joins to events (docs/reference-data.md).
+    """
     from cli.importing_job import Job, Way, run_job
     from cli.importing_watch import watch_folder
 
     if mappings:
         _list_mappings(as_json=as_json)
         return
-    if mapping is None:
-        raise typer.BadParameter("give --mapping NAME or FILE; --mappings lists the included ones")
     if print_mapping:
+        if mapping is None:
+            raise typer.BadParameter("give --mapping NAME or FILE; --mappings lists the included ones")
         _print_mapping(mapping)
         return
     job = Job(
@@ -69,10 +72,11 @@ def import_events(
 
 
 def _list_mappings(*, as_json: bool) -> None:
+    from cli.importing_reference import included_tables
     from cli.output import print_rows
     from streams.importing import included_mappings, load_mapping
 
-    titles = {name: load_mapping(name).file.title for name in included_mappings()}
+    titles = {name: load_mapping(name).file.title for name in included_mappings()} | included_tables()
     if as_json:
         typer.echo(json.dumps(titles, ensure_ascii=False))
     else:
@@ -80,11 +84,14 @@ def _list_mappings(*, as_json: bool) -> None:
 
 
 def _print_mapping(mapping: str) -> None:
+    from models.reference import ReferenceTable
     from models.strict_yaml import ConfigFileError
     from streams.importing.loading import text_of
+    from streams.importing.reference_mapping import included_text
 
     try:
-        typer.echo(text_of(mapping), nl=False)
+        is_table = mapping in list(ReferenceTable)
+        typer.echo(included_text(ReferenceTable(mapping)) if is_table else text_of(mapping), nl=False)
     except ConfigFileError as fault:
         typer.echo(f"error: {fault}", err=True)
         raise typer.Exit(2) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import IO, NoReturn
 import typer
 
 from cli.importing_options import Target
+from cli.importing_reference import check_options, import_table, is_of_reference, mapping_of
 from cli.importing_show import show
 from models.strict_yaml import ConfigFileError
 from models.times import ImpossibleTimeError, format_instant, parse_instant
@@ -29,9 +31,13 @@ from streams.importing import (
     SnapshotOptions,
     load_mapping,
     run_import,
+    run_lines,
     run_snapshot,
 )
+from streams.importing.event_lines import check_lines
 from streams.importing.header import HeaderMismatch
+from streams.importing.reference_mapping import TableMapping
+from streams.importing.report import LoadReport
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class Way:
 class Job:
     """The options of the command, but for the file."""
 
-    mapping: str
+    mapping: str | None
+    """None: the files are of ticket events"""
     to: Target
     out: str
     rejects: Path | None
@@ -68,9 +75,17 @@ class Job:
 
     def check(self, *, watched: bool) -> None:
         """Raise BadParameter where options do not go together."""
+        of_tables = self.snapshot or self.encoding is not None or self.sheets or self.at is not None
+        if self.mapping is None and of_tables:
+            raise typer.BadParameter(
+                "--snapshot, --encoding, --sheet and --at are for tables: give --mapping NAME or FILE"
+            )
+        of_reference = is_of_reference(self.mapping)
+        if of_reference:
+            check_options(self)
         if not self.snapshot and (self.baseline or self.accept_vanished):
             raise typer.BadParameter("--baseline and --accept-vanished go with --snapshot")
-        if self.snapshot and self.state is None and not watched:
+        if self.snapshot and self.state is None and not watched and not of_reference:
             raise typer.BadParameter("--snapshot needs --state FILE: what was last seen is kept there")
         if watched and (self.at is not None or self.dry_run is not None or self.rejects is not None or self.baseline):
             raise typer.BadParameter("--at, --dry-run, --rejects and --baseline are for one file, not for --watch")
@@ -82,8 +97,12 @@ class Job:
         """Tell whether the report may be printed there: not where the events are."""
         return self.dry_run is not None or self.to is Target.KAFKA or self.out != "-"
 
-    def load(self) -> Mapping:
-        """Return the mapping, read as the options say. Raises ConfigFileError."""
+    def load(self) -> Mapping | TableMapping | None:
+        """Return the mapping, read as the options say; None for files of ticket events. Raises ConfigFileError."""
+        if self.mapping is None:
+            return None
+        if is_of_reference(self.mapping):
+            return mapping_of(self)
         changed: dict[str, object] = {}
         if self.encoding is not None:
             changed["encoding"] = self.encoding
@@ -102,6 +121,11 @@ class Job:
 
         servers, topics = cluster_of(self.way.config, self.way.bootstrap_servers, self.way.prefix)
         return KafkaTopic(servers, self.way.topic or topics.ticket_events, timeout_seconds=self.way.timeout_seconds)
+
+    @property
+    def now_ms(self) -> int | None:
+        """Return the time by which Kafka will judge whether an event is ahead; None where no Kafka takes it."""
+        return time.time_ns() // 1_000_000 if self.to is Target.KAFKA else None
 
     def file_time(self) -> str | None:
         """Return `--at`, with its offset. Raises ImportFault where it is no time."""
@@ -138,7 +162,7 @@ def run_job(job: Job, file: Path) -> None:
 
 def import_file(
     job: Job,
-    mapping: Mapping,
+    mapping: Mapping | TableMapping | None,
     state: ImportState | None,
     file: Path,
     sample: Sample | None,
@@ -147,8 +171,21 @@ def import_file(
     *,
     sha256: str | None = None,
     before_sending: Callable[[], None] | None = None,
-) -> Report:
+) -> Report | LoadReport:
     """Import one file as the job says; into the sample where there is one. Raises ImportFault and ConfigFileError."""
+    if isinstance(mapping, TableMapping):
+        return import_table(job, mapping, file, sample, on_rejection, on_progress, before_sending)
+    if mapping is None:
+        check_lines(file)  # before Kafka is asked: a table lacks a mapping, whether a broker answers or not
+        return run_lines(
+            file,
+            sample or job.sink(),
+            backfill=job.backfill,
+            now_ms=job.now_ms,
+            on_rejection=on_rejection,
+            on_progress=on_progress,
+            before_sending=before_sending,
+        )
     if not job.snapshot:
         stated = mapping.file.constants.get("backfill")
         history = job.backfill if job.backfill is not None else stated is None or bool(stated)
@@ -161,6 +198,7 @@ def import_file(
             constants={"backfill": history} if history or stated else None,
             file_time=job.file_time(),
             before_sending=before_sending,
+            now_ms=job.now_ms,
         )
     assert state is not None
     options = SnapshotOptions(
@@ -170,6 +208,7 @@ def import_file(
         accept_vanished=job.accept_vanished,
         sha256=sha256,
         keep=sample is None,
+        now_ms=job.now_ms,
     )
     return run_snapshot(
         file,

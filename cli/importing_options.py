@@ -18,8 +18,16 @@ class Target(StrEnum):
     JSONL = "jsonl"
 
 
-FileArgument = Annotated[Path | None, typer.Argument(help="A CSV file, plain or gzip, or an XLSX workbook.")]
-MappingOption = Annotated[str | None, typer.Option(help="A mapping file, or the name of an included one.")]
+FileArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A CSV file or an XLSX workbook, by a mapping; without one, ticket events as JSON Lines. `.gz` too."
+    ),
+]
+MappingOption = Annotated[
+    str | None,
+    typer.Option(help="A mapping file, or the name of an included one. Ticket events as JSON Lines need none."),
+]
 ListMappings = Annotated[bool, typer.Option("--mappings", help="List the included mappings, and end.")]
 PrintMapping = Annotated[
     bool, typer.Option("--print-mapping", help="Print the mapping, to copy and change it, and end.")
@@ -50,7 +58,11 @@ Sheet = Annotated[
     typer.Option("--sheet", help="A sheet of the workbook, or a pattern such as `2025*`; may be given several times."),
 ]
 Snapshot = Annotated[
-    bool, typer.Option("--snapshot", help="The file is a full table of tickets: send what changed since the last one.")
+    bool,
+    typer.Option(
+        "--snapshot",
+        help="The file is a full table of tickets, or of reference data: send what changed since the last.",
+    ),
 ]
 State = Annotated[
     Path | None,
@@ -62,9 +74,7 @@ Baseline = Annotated[
 At = Annotated[str | None, typer.Option(help="When the file was made (RFC 3339); by default when it was last written.")]
 AcceptVanished = Annotated[
     bool,
-    typer.Option(
-        "--accept-vanished", help="With `--snapshot`: believe that more than a tenth of the tickets are gone."
-    ),
+    typer.Option("--accept-vanished", help="With `--snapshot`: believe that more than a tenth of the rows are gone."),
 ]
 Watch = Annotated[Path | None, typer.Option(help="Import the files dropped in this folder, each once, until stopped.")]
 Once = Annotated[bool, typer.Option("--once", help="With `--watch`: import what is there, and end.")]

@@ -6,19 +6,25 @@ import json
 
 import typer
 
+from cli.importing_reference import lines_of_load
 from streams.importing import Rejections, Report, Sample
-from streams.importing.report import Difference
+from streams.importing.event_lines import EventLines
+from streams.importing.report import Difference, LoadReport
 
 _REJECTIONS_SHOWN = 10
 _KEYS_SHOWN = 10
 
 
-def show(report: Report, rejected: Rejections, sample: Sample | None, *, as_json: bool, to_stderr: bool) -> None:
+def show(
+    report: Report | LoadReport, rejected: Rejections, sample: Sample | None, *, as_json: bool, to_stderr: bool
+) -> None:
     """Print the report, the first rejected rows and, of a dry run, the first events and every rejected row."""
     if as_json:
         answer = report.as_dict()
         if sample is not None:
-            answer["first_events"] = [json.loads(body) for body in sample.events]
+            answer["first_events" if isinstance(report, Report) else "first_rows"] = [
+                json.loads(body) for body in sample.events
+            ]
             answer["rejections"] = [one.as_dict() for one in rejected]
         typer.echo(json.dumps(answer, ensure_ascii=False), err=to_stderr)
         return
@@ -35,12 +41,17 @@ def show(report: Report, rejected: Rejections, sample: Sample | None, *, as_json
         typer.echo(line, err=to_stderr)
 
 
-def lines_of(report: Report, *, dry: bool = False) -> list[str]:
+def lines_of(report: Report | LoadReport, *, dry: bool = False) -> list[str]:
     """Return the report for people."""
-    told = [f"{report.rows} rows read, {report.rejected.total()} rejected, {report.rows_without_event} without event"]
+    if isinstance(report, LoadReport):
+        return lines_of_load(report, dry=dry)
+    is_lines = report.read_as == EventLines.kind
+    told = [f"{report.rows} {'lines' if is_lines else 'rows'} read, {report.rejected.total()} rejected"]
+    if not is_lines:
+        told[0] += f", {report.rows_without_event} without event"
     told += [f"  rejected {reason}: {count}" for reason, count in report.rejected.most_common()]
     if report.repeated_rows:
-        told.append(f"  {report.repeated_rows} repeat a row before and were passed over")
+        told.append(f"  {report.repeated_rows} repeat one before and were passed over")
     if report.formulas:
         told.append(f"  {report.formulas} cells are formulas: their stored results were taken")
     if report.snapshot is not None:
@@ -50,7 +61,10 @@ def lines_of(report: Report, *, dry: bool = False) -> list[str]:
     if report.events and report.backfill:
         told.append("  all are marked as history (backfill): their warnings are not pushed; --live sends them as news")
     if report.columns_not_read:
-        told.append(f"columns that the mapping does not read: {', '.join(report.columns_not_read)}")
+        unread = (
+            "fields that the event contract does not know" if is_lines else "columns that the mapping does not read"
+        )
+        told.append(f"{unread}: {', '.join(report.columns_not_read)}")
     if report.columns_absent:
         told.append(f"optional columns that the file does not have: {', '.join(report.columns_absent)}")
     return told

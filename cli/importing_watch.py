@@ -14,7 +14,9 @@ import typer
 from cli.importing_job import Job, fail, import_file, progress
 from cli.importing_show import lines_of
 from models.strict_yaml import ConfigFileError
-from streams.importing import ImportFault, ImportState, Rejection, Report
+from streams.importing import ImportFault, ImportState, Mapping, Rejection, Report
+from streams.importing.reference_mapping import TableMapping
+from streams.importing.report import LoadReport
 from streams.importing.snapshot import check_usable
 from streams.importing.watching import Ending, Outcome, Watcher
 
@@ -33,7 +35,7 @@ def watch_folder(job: Job, folder: Path, *, once: bool, every_seconds: float, se
         if not folder.is_dir():
             raise ImportFault(f"{folder} is no folder")
         mapping = job.load()
-        if job.snapshot:
+        if job.snapshot and isinstance(mapping, Mapping):
             check_usable(mapping)
         state = ImportState(job.state or folder / STATE_NAME)
     except (ImportFault, ConfigFileError) as fault:
@@ -41,7 +43,7 @@ def watch_folder(job: Job, folder: Path, *, once: bool, every_seconds: float, se
 
     def take(
         path: Path, sha256: str, unchanged: Callable[[], None], on_rejection: Callable[[Rejection], None]
-    ) -> Report:
+    ) -> Report | LoadReport:
         with progress(path, quiet=job.as_json) as bar:
             return import_file(
                 job, mapping, state, path, None, on_rejection, bar, sha256=sha256, before_sending=unchanged
@@ -49,7 +51,12 @@ def watch_folder(job: Job, folder: Path, *, once: bool, every_seconds: float, se
 
     try:
         watcher = Watcher(
-            folder, state, take, clock=time.monotonic, settle_seconds=settle_seconds, snapshots=job.snapshot
+            folder,
+            state,
+            take,
+            clock=time.monotonic,
+            settle_seconds=settle_seconds,
+            snapshots=job.snapshot or isinstance(mapping, TableMapping),
         )
         endings = _watch(job, watcher, stop, every_seconds, once=once)
     except ImportFault as fault:

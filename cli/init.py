@@ -2,8 +2,6 @@
 
 import json
 import secrets
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -45,19 +43,17 @@ def init(
 
 def write_installation(folder: Path) -> list[str]:
     """Write everything at once or nothing, and return the files' names. Ends with status 2 where the folder is not empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        fail(f"{folder} is not empty: nothing is overwritten; name a new directory")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix=f".{folder.name}.init-", dir=folder.parent))  # mode 700
+    from streams.new_folder import FolderRefusedError, filled
+
     try:
-        (staged / "secrets").mkdir(mode=0o700)
-        for source in sorted(FILES.iterdir()):
-            _write(staged / source.name, source.read_text(encoding="utf-8"))
-        for name in SECRETS:
-            _write(staged / "secrets" / name, secrets.token_hex(32) + "\n")
-        staged.rename(folder)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        with filled(folder) as staged:
+            (staged / "secrets").mkdir(mode=0o700)
+            for source in sorted(FILES.iterdir()):
+                _write(staged / source.name, source.read_text(encoding="utf-8"))
+            for name in SECRETS:
+                _write(staged / "secrets" / name, secrets.token_hex(32) + "\n")
+    except FolderRefusedError as error:
+        fail(str(error))
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 

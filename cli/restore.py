@@ -47,10 +47,14 @@ def restore(
         err.print(
             f"{path} lay outside the settings file's folder; it is {to / name} now: put it back, or change the setting"
         )
+    for path in restored.bound:
+        err.print(f"{path} names files of {restored.header['folder']}, where the backup was made: change them to {to}")
     where = {
         "data": str(restored.data_dir),
         "config": None if restored.config is None else str(restored.config),
         "seconds": round(seconds, 1),
+        "elsewhere": restored.header.get("elsewhere", {}),
+        "bound": [str(path) for path in restored.bound],
     }
     said = f"restored in {seconds:.1f} s; go on with: hotline-watch up --data {restored.data_dir}{config}"
     _say(as_json, restored.header, where, said)

@@ -42,7 +42,7 @@ LimitsOption = Annotated[
 ReferenceOption = Annotated[
     Path | None,
     typer.Option(
-        "--reference", help="reference data to join: a file of rows, as `reference export` or `load --out` writes it"
+        "--reference", help="reference data to join: rows as `reference export` or `import --to jsonl` writes them"
     ),
 ]
 KeysOption = Annotated[

@@ -13,7 +13,7 @@ app = typer.Typer()
 
 @app.command()
 def schema(
-    name: Annotated[str, typer.Argument(help="ticket-event, alert, quarantine, sealed; or asyncapi")],
+    name: Annotated[str, typer.Argument(help="ticket-event, alert, quarantine, sealed, reference; or asyncapi")],
 ) -> None:
     """Print a contract's JSON Schema; `asyncapi`: all topics and messages, as an AsyncAPI 3.0 document."""
     schemas = contract_schemas()

@@ -107,6 +107,15 @@ class Calendar:
         """Return whether every day from that of one instant to that of a later one, both included, lies in an announced year."""
         return self._is_known(_split(start)[0] - 1, _split(end)[0])
 
+    def known_until(self, instant: int) -> int:
+        """Return when the announced years end that follow each other from that of an instant on; of a year that nobody has announced, its
+        beginning.
+        """
+        year = (_EPOCH + timedelta(days=_split(instant)[0])).year
+        while year in self.years:
+            year += 1
+        return (date(year, 1, 1) - _EPOCH).days * DAY - _ZONE
+
     def time_on_work_days(self, start: int, end: int) -> int:
         """Return the microseconds between two instants that lie on work days."""
         return self._time_before(end) - self._time_before(start) if end > start else 0

@@ -16,6 +16,8 @@ from rules.views import View
 
 FREQUENT_CALLER = "frequent_caller"
 """the flag of warnings that count a frequent caller's complaints"""
+CALLER_FACTS = "caller."
+"""how the paths begin of facts that a flag on a citizen makes"""
 _UNITS, _CITIZENS, _PROJECTS = (
     table.value for table in (ReferenceTable.UNITS, ReferenceTable.CITIZENS, ReferenceTable.PROJECTS)
 )
@@ -109,6 +111,13 @@ FACTS_OF_REFERENCE: tuple[Fact, ...] = (
         _located_events,
     ),
     Fact(
+        "project.name",
+        "string",
+        "the name of that project (项目名称)",
+        lambda view: _of_project(view.lineage, 2),
+        _located_events,
+    ),
+    Fact(
         "project.kind",
         "string",
         "its kind, in the table's own words (项目类型)",
@@ -139,7 +148,7 @@ FACTS_OF_REFERENCE: tuple[Fact, ...] = (
     ),
 )
 
-_COUNTS_CALLERS = ("repeat.", "caller.", "sham.complained_again", "sham.signs")
+_COUNTS_CALLERS = ("repeat.", CALLER_FACTS, "sham.complained_again", "sham.signs")
 
 
 def counts_callers(paths: Iterable[str]) -> bool:

@@ -15,10 +15,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from models.base import Contract, Family, Level
+from models.base import LEVEL_RANK, Contract, Family, Level
 from models.strict_yaml import ConfigFileError, Document, read_yaml
 from rules.conditions import Condition, ConditionError, compile_condition
 from rules.facts import BY_PATH
+from rules.joined import CALLER_FACTS
 from rules.text.files import TextSection, WordsFile
 from rules.text.lexicon import Lexicon, LexiconBuilder
 
@@ -202,6 +203,7 @@ def _load_rule(document: Document, path: Path) -> Rule:
                 conditions[level] = compile_condition(file.levels[level.value])
             except ConditionError as error:
                 raise document.error(("levels", level.value), f"{level.value}: {error}") from None
+    _check_callers(file, conditions, document)
     _check_words(file, document)
     _check_cases(file, document)
     return Rule(
@@ -219,6 +221,19 @@ def _load_rule(document: Document, path: Path) -> Rule:
         tuple(file.cases),
         file.text,
     )
+
+
+def _check_callers(file: RuleFile, conditions: dict[Level, Condition], document: Document) -> None:
+    """A flag on a citizen may lower a level of what counts complaints. It hides nothing, least of all what texts say of misconduct."""
+    lowest = min(conditions, key=lambda level: LEVEL_RANK[level])
+    for level, condition in conditions.items():
+        read = next((path for path in condition.paths if path.startswith(CALLER_FACTS)), None)
+        if read is not None and (file.family == "T" or level is lowest):
+            where = "a rule about texts" if file.family == "T" else "the lowest level"
+            raise document.error(
+                ("levels", level.value),
+                f"{level.value}: {where} may not read {read}: a flag on a citizen lowers a level, it hides no warning",
+            )
 
 
 def _check_words(file: RuleFile, document: Document) -> None:

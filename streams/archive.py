@@ -185,6 +185,8 @@ class _Hashing:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, Any], str]]:
     """Yield the tar behind its header, the header, and the header's digest."""
+    if not path.is_file():
+        raise ForeignArchiveError(f"{path} is no file: name one that `hotline-watch backup` wrote")
     try:
         with tarfile.open(path, mode="r|", bufsize=_CHUNK) as tar:
             first = tar.next()

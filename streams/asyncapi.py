@@ -96,6 +96,11 @@ _WRITTEN_BY_HAND: dict[str, Any] = {
 }
 
 _TABLE = Message("TableRecord", "a key's value in a table of the workers; none: it was deleted", "TableRecord", _BYTES)
+_INPUT_MESSAGES = (
+    Message("TicketEvent", "a ticket event", "TicketEvent"),
+    Message("TicketCloudEvent", "a ticket event as a structured CloudEvent", "TicketCloudEvent", _CLOUD_EVENT),
+    Message("TicketBinaryCloudEvent", "a ticket event as a binary CloudEvent", "TicketEvent", headers=_CE_HEADERS),
+)
 _EVENT_MESSAGES = (
     Message(
         "EventMessage", "a ticket event that passed intake: no identity, no free text", "EventMessage", headers=_TRACED
@@ -128,18 +133,7 @@ def channels_of(topics: TopicSet) -> dict[str, Channel]:
         topics.ticket_events: Channel(
             "Ticket events, from the hotline platform: plain, or as CloudEvents 1.0. At most 256 KiB each.",
             "the ticket's id keeps its events in order; any other key, or none, is taken too",
-            (
-                Message("TicketEvent", "a ticket event", "TicketEvent"),
-                Message(
-                    "TicketCloudEvent", "a ticket event as a structured CloudEvent", "TicketCloudEvent", _CLOUD_EVENT
-                ),
-                Message(
-                    "TicketBinaryCloudEvent",
-                    "a ticket event as a binary CloudEvent",
-                    "TicketEvent",
-                    headers=_CE_HEADERS,
-                ),
-            ),
+            _INPUT_MESSAGES,
         ),
         topics.tickets: Channel("What is said to the owner of a ticket.", "the ticket's id", _EVENT_MESSAGES),
         topics.citizens: Channel(

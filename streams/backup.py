@@ -8,6 +8,7 @@ is right because nothing moves, not because the parts of it are mended afterward
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -20,11 +21,13 @@ from typing import Any
 from models.times import format_instant
 from streams.archive import ArchiveError, Source, Written, extract_archive, write_archive
 from streams.backup_config import ConfigFiles
-from streams.hold import held_still
+from streams.hold import held_still, is_up
+from streams.new_folder import FolderRefusedError, filled, own_name
 
 DATA, CONFIG, ELSEWHERE = "data", "config", "elsewhere"
 # Logs are not state; locks, pids and addresses are those of processes that will be others.
 _LEFT_OUT = frozenset({"logs", "kafka/logs", "kafka/lock", "up.lock", "backup.lock", "up.json", "up.json.new"})
+_CONFIGURATION = frozenset({".toml", ".yaml", ".yml"})
 _SPARE_BYTES = 64 * 1024 * 1024
 
 
@@ -38,11 +41,12 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was restored, and where it lies now."""
+    """What was restored, and where it lies now. `bound`: configuration files that name paths where the backup was made."""
 
     header: dict[str, Any]
     data_dir: Path
     config: Path | None
+    bound: tuple[Path, ...] = ()
 
 
 def make_backup(data_dir: Path, config: ConfigFiles, target: Path, now: int) -> Made:
@@ -55,14 +59,21 @@ def make_backup(data_dir: Path, config: ConfigFiles, target: Path, now: int) -> 
         raise ArchiveError(f"{target} lies in what is to be backed up: name a file elsewhere, best on another disk")
     if target.exists():
         raise ArchiveError(f"{target} is there already: nothing is overwritten; name another file")
+    if not target.parent.is_dir():
+        raise ArchiveError(f"{target.parent} is no directory: make it, or mount the disk that it is on")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise ArchiveError(
+            f"user {own_name()} cannot write into {target.parent}: correct its permissions, or name another"
+        )
     _check_space(target.parent, _bytes_below(data_dir))  # before anything stops
-    with held_still(data_dir):
+    with held_still(data_dir), _room(target):
         header = {
             "made_at": format_instant(now),
             "made_by": f"hotline-watch {version('hotline-watch')}",
             "cluster_id": _cluster_id(data_dir),
             "config": config.main,
             "elsewhere": config.elsewhere,
+            "folder": config.folder,
         }
         written = write_archive(target, header, [*_data(data_dir), *config.sources])
     return Made(written, target.stat().st_size)
@@ -74,23 +85,32 @@ def restore_backup(path: Path, target: Path) -> Restored:
     Nothing is there until all of it is there and right. Raises ArchiveError and OSError.
     """
     target = target.absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ArchiveError(f"{target} is not empty: nothing is overwritten; name a new directory")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _check_space(target.parent, path.stat().st_size)
-    staged = target.with_name(f".{target.name}.restoring-{os.getpid()}")
-    staged.mkdir(mode=0o700)
+    size = path.stat().st_size if path.is_file() else 0  # what it is else, is told when it is read
     try:
-        header = extract_archive(path, staged)
-        _put_in_place(staged)
-        os.sync()
-        if target.exists():
-            target.rmdir()
-        staged.rename(target)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        with filled(target) as staged, _room(target):
+            _check_space(staged.parent, size)
+            header = extract_archive(path, staged)
+            _put_in_place(staged)
+            bound = _bound_to(header.get("folder"), staged, target)
+            os.sync()
+    except FolderRefusedError as error:
+        raise ArchiveError(str(error)) from None
     main = header.get("config")
-    return Restored(header, target / DATA, target / str(main) if main else None)
+    return Restored(header, target / DATA, target / str(main) if main else None, bound)
+
+
+def _bound_to(old: object, staged: Path, target: Path) -> tuple[Path, ...]:
+    """Return the configuration files, by where they will lie, that name paths below the folder where the backup was made."""
+    if not isinstance(old, str) or Path(old) == target:
+        return ()
+    found = []
+    for one in sorted(staged.rglob("*")):
+        inner = one.relative_to(staged)
+        if inner.parts[0] != DATA and one.suffix in _CONFIGURATION and one.is_file():
+            with contextlib.suppress(UnicodeDecodeError):
+                if f"{old}/" in one.read_text(encoding="utf-8"):
+                    found.append(target / inner)
+    return tuple(found)
 
 
 def _put_in_place(staged: Path) -> None:
@@ -127,11 +147,24 @@ def _below(folder: Path, name: str) -> Iterator[Source]:
 def _bytes_below(folder: Path) -> int:
     """Return how much there is about now; files come and go while it is looked at."""
     found = 0
+    running = is_up(folder)  # its broker's indexes are large and mostly holes, and are cut when it ends
     for path, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
-                found += Path(path, name).stat().st_size
+                status = Path(path, name).stat()
+                found += min(status.st_size, status.st_blocks * 512) if running else status.st_size
     return found
+
+
+@contextlib.contextmanager
+def _room(target: Path) -> Iterator[None]:
+    """Say it in plain words where a disk gets full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ArchiveError(f"no room is left for {target}: free some space, or name another disk") from error
 
 
 def _check_space(folder: Path, wanted_bytes: int) -> None:

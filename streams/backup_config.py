@@ -24,13 +24,15 @@ class MissingFileError(Exception):
 @dataclass(frozen=True, slots=True)
 class ConfigFiles:
     """What goes into a backup. `main`: the settings file's name; `elsewhere`: where files lay that are not below its folder,
-    by their names in the backup; `from_environment`: variables whose secrets no backup can hold.
+    by their names in the backup; `from_environment`: variables whose secrets no backup can hold; `folder`: that of the
+    settings file.
     """
 
     main: str | None = None
     sources: tuple[Source, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     from_environment: tuple[str, ...] = ()
+    folder: str | None = None
 
 
 def config_files(settings: Settings, config: Path | None, data_dir: Path) -> ConfigFiles:
@@ -59,8 +61,10 @@ def config_files(settings: Settings, config: Path | None, data_dir: Path) -> Con
             elsewhere[name] = str(path)
         sources += [Source(name, path), *_below(path, name)]
     unique = {source.name: source for source in (*_parents(sources, folder), *sources)}
-    main = None if config is None else config.name
-    return ConfigFiles(main, tuple(unique[name] for name in sorted(unique)), elsewhere, tuple(dict.fromkeys(variables)))
+    files = tuple(unique[name] for name in sorted(unique))
+    if config is None:
+        return ConfigFiles(None, files, elsewhere, tuple(dict.fromkeys(variables)))
+    return ConfigFiles(config.name, files, elsewhere, tuple(dict.fromkeys(variables)), str(config.parent))
 
 
 def secret_files(settings: Settings) -> tuple[Path, ...]:

@@ -24,6 +24,7 @@ from alerting.outbox_state import CaseOutbox, Item, decode
 from alerting.send import Clock
 from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord
+from models.times import SECOND
 from streams.batches import PartitionLostError
 from streams.bulk import Record, send_each, send_many
 from streams.directories import DirectorySource
@@ -233,11 +234,20 @@ class Dispatch:
         for alert in batch.warned:
             for kind in accused_kinds(alert, directory.registry):
                 self.metrics.warned(kind or UNKNOWN_KIND, alert.level, alert.status)
+        for destination in batch.destinations:
+            self.metrics.routed(destination)
         for refused in batch.quarantine:
             log.error("%s-%d: the record at %d is unreadable", refused.topic, refused.partition, refused.offset)
             self.metrics.unreadable(refused.topic.removeprefix(self.topics.prefix).removeprefix("hw."))
         self._batches += 1
         self._last_batch_at = self._clock()
+
+    def show_oldest(self) -> None:
+        """Show for how long each subscriber's oldest delivery has waited."""
+        now = self._clock()
+        for name, sender in self._senders.items():
+            since = sender.oldest()
+            self.metrics.oldest(name, 0.0 if since is None else (now - since) / SECOND)
 
     def _look_again_at(self, state: CaseOutbox, directory: Directory, now: int) -> int | None:
         at = next_look(state, directory, now)

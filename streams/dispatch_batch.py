@@ -17,6 +17,7 @@ from alerting.outbox import fold, heads, offer, say_again, wake
 from alerting.outbox_state import CaseOutbox, Item, decode, encode
 from alerting.record import queued_record
 from alerting.registry import Registry
+from alerting.routing import Destination, Routed
 from alerting.stages import RELEASED, SUPERSEDED
 from models.alert import Alert
 from models.decision import DecisionRecord
@@ -72,6 +73,8 @@ class Batch:
     """(subscriber, reason) for the counts, in which a test ticket is not."""
     warned: list[Alert] = field(default_factory=list)
     """Come to be pushed, each for the first time."""
+    destinations: list[Destination] = field(default_factory=list)
+    """Where each of them went."""
 
     def __post_init__(self) -> None:
         self.deliveries += [one.record() for one in sorted(self.unwritten, key=lambda one: one.item.position)]
@@ -86,13 +89,15 @@ class Batch:
             self._refuse(record, error)
             return
         known = len(self.decided)
-        self._offer(alert, record.value, "alert", source_ts_ms(record))
+        routed = self._offer(alert, record.value, "alert", source_ts_ms(record))
         if alert.push and len(self.decided) > known:  # what was sent before and is read again is decided no more
             self.warned.append(alert)
+            if routed is not None:
+                self.destinations.append(routed.destination)
 
     def _offer(
         self, alert: Alert, body: bytes, occasion: str, source_ts: int | None = None, only: str | None = None
-    ) -> None:
+    ) -> Routed | None:
         state = self._state(alert.case_id)
         offered = offer(state, alert, self.directory, self.now, self._number, source_ts, only)
         self.states[alert.case_id] = offered.state
@@ -104,6 +109,7 @@ class Batch:
         self.decided += Decided(self.directory, self.now).offered(alert, offered, occasion)
         if any(held.until is None for lane in offered.state.lanes.values() for held in lane.held):
             self.wake(alert.case_id)  # what waits for the case to change
+        return offered.routed
 
     def take_outcome(self, record: Any) -> None:
         """Take a record of hw.deliveries."""

@@ -77,6 +77,8 @@ class Sender:
         self._heap: list[tuple[int, int, Place]] = []
         self._stopped: set[Place] = set()
         """Heads whose endpoint is gone, or whom the guard refuses."""
+        self._since: dict[Place, int] = {}
+        """When each head was queued, whatever it waits for."""
         self._numbers = itertools.count()
         self._in_flight: dict[Place, frozenset[tuple[str, str, int]]] = {}
         self._tasks: dict[Place, asyncio.Task[None]] = {}
@@ -94,9 +96,17 @@ class Sender:
         """Return how many deliveries are being tried now."""
         return len(self._calling)
 
+    def oldest(self) -> int | None:
+        """Return when the delivery was queued that has waited longest, None where none waits; looks at every head."""
+        return min(self._since.values(), default=None)
+
     def head(self, partition: int, case_id: str, item: Item | None) -> None:
         """Say what the head of a case's lane is now, None where the lane is empty."""
         place = (partition, case_id)
+        if item is None:
+            self._since.pop(place, None)
+        else:
+            self._since[place] = item.enqueued_at
         if item is not None and item.try_key in self._in_flight.get(place, ()):
             return  # its attempt is under way, or its record on the way back
         self._in_flight.pop(place, None)
@@ -125,6 +135,7 @@ class Sender:
         self._waiting = {place: waiting for place, waiting in self._waiting.items() if place[0] != partition}
         self._in_flight = {place: keys for place, keys in self._in_flight.items() if place[0] != partition}
         self._stopped = {place for place in self._stopped if place[0] != partition}
+        self._since = {place: since for place, since in self._since.items() if place[0] != partition}
         for place, task in list(self._tasks.items()):
             if place[0] == partition:
                 task.cancel()

@@ -8,9 +8,12 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from streams.dispatch import Dispatch, run_dispatch
 from streams.failpoints import arm
 from streams.health import Health, HealthGauges, serve_health
+from streams.metrics_certificates import watch_certificates
 from streams.settings import Settings, SettingsError
 
 UNREAD_SECONDS_MAX = 30.0
+OLDEST_SECONDS = 5.0
+"""How often the oldest delivery is looked for: among hundreds of thousands that takes some milliseconds."""
 
 
 def run(settings: Settings) -> NoReturn:
@@ -26,11 +29,13 @@ def run(settings: Settings) -> NoReturn:
     settings.make_data_dir()
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
+    watch_certificates(settings.bootstrap_servers, registry)
     built: list[Health] = []
 
     def on_built(dispatch: Dispatch) -> None:
         health = Health(dispatch.app, HealthGauges(registry), stall_seconds=settings.stall_seconds)
         dispatch.app.timer(1.0)(_observing(dispatch, health))
+        dispatch.app.timer(OLDEST_SECONDS)(_showing_oldest(dispatch))
         built.append(health)
 
     def on_ready() -> None:
@@ -70,3 +75,10 @@ def _observing(dispatch: Dispatch, health: Health) -> Callable[[], Awaitable[Non
         await health.observe()
 
     return observe
+
+
+def _showing_oldest(dispatch: Dispatch) -> Callable[[], Awaitable[None]]:
+    async def show() -> None:
+        dispatch.show_oldest()
+
+    return show

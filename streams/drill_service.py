@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 
 from streams.drilling import Course, Drilled, DrillOutcome, DrillStage, run_drill
 from streams.health import serve_health
+from streams.metrics_certificates import watch_certificates
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class DrillMetrics:
             "When a drill last went the whole way; 0: never",
             registry=registry,
         )
+        self.next_at = Gauge("hw_drill_next_timestamp_seconds", "When the next drill is due", registry=registry)
         self.problems = Gauge("hw_health_problems", "What /healthz finds wrong; 0: all is well", registry=registry)
         for outcome in DrillOutcome:
             self.drills.labels(outcome.value)
@@ -94,8 +96,10 @@ class DrillService:
     def run(self, stop: threading.Event) -> None:
         """Make drills until `stop` is set."""
         wait = self._first_after
+        self._metrics.next_at.set(time.time() + wait)
         while not stop.wait(wait):
             wait = self.once()
+            self._metrics.next_at.set(time.time() + wait)
 
     def once(self) -> float:
         """Make one drill; return after how many seconds the next is due."""
@@ -115,6 +119,7 @@ def serve_drills(
     """Make drills until `stop` is set, and answer /metrics, /healthz and /readyz meanwhile. Raises OSError where it cannot listen."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
+    watch_certificates(course.bootstrap_servers, registry)
     metrics, health = DrillMetrics(registry), DrillHealth()
     bound = serve_health(health, registry, host, port)
     print(f"drill ready, http port {bound}", flush=True)  # noqa: T201

@@ -27,9 +27,10 @@ from models.decision import DecisionRecord
 from models.delivery import Outcome
 from models.times import MINUTE, format_instant
 from rules.messages import EventMessage, WireError, decode
-from streams.admin import ClusterUnreachableError
+from streams.admin import ClusterUnreachableError, connect
 from streams.kafka_client import KafkaConsumer, TopicPartition
 from streams.redelivering import await_outcome, delivery_ends, send_request
+from streams.roles import Grant, Operation, Resource
 from streams.routes import partition_of
 from streams.ticking import send_events
 from streams.topic_log import TopicUnreadableError
@@ -37,6 +38,7 @@ from streams.topics import TopicSet
 
 UNIT, UNIT_NAME = "DRILL-UNIT", "演练单位"
 _POLL_SECONDS = 0.5
+_CONNECT_SECONDS = 10.0
 
 
 class DrillStage(StrEnum):
@@ -140,8 +142,11 @@ def run_drill(course: Course, drill_id: str, clock: Callable[[], int], requested
                     drilled = _delivered(course, course.subscriber, drill_id, drilled, deadline, clock, requested_by)
             finally:
                 send_events(course.bootstrap_servers, course.topics, [closing_event(ticket_id, clock())])
-    except (ClusterUnreachableError, TopicUnreadableError, KafkaError) as error:
-        return Drilled(ticket_id, DrillOutcome.UNREACHABLE, str(error) or type(error).__name__)
+    except (ClusterUnreachableError, TopicUnreadableError) as error:
+        return Drilled(ticket_id, DrillOutcome.UNREACHABLE, str(error))
+    except KafkaError as error:
+        said = f"Kafka did not answer on the way ({type(error).__name__}): `hotline-watch doctor` says why"
+        return Drilled(ticket_id, DrillOutcome.UNREACHABLE, said)
     total = sum(seconds for stage, seconds in drilled.seconds.items() if stage is not DrillStage.TOTAL)
     seconds = {**drilled.seconds, **({DrillStage.TOTAL: total} if drilled.passed else {})}
     return Drilled(ticket_id, drilled.outcome, drilled.said, seconds)
@@ -193,9 +198,13 @@ class _Watcher:
         self._pending: list[tuple[str, int, bytes]] = []
 
     def __enter__(self) -> _Watcher:
-        topics, ticket_id = self._course.topics, self._ticket_id
+        topics, ticket_id, servers = self._course.topics, self._ticket_id, self._course.bootstrap_servers
+        read = (topics.ticket_events, topics.tickets, topics.alerts, topics.decisions)
+        needs = [Grant(Resource.TOPIC, topic, Operation.READ) for topic in read]
+        with connect(servers, timeout_seconds=min(self._course.timeout_seconds, _CONNECT_SECONDS), needs=needs):
+            pass  # says in plain words where nobody answers, and where we may not read
         self._consumer = KafkaConsumer(
-            bootstrap_servers=self._course.bootstrap_servers,
+            bootstrap_servers=servers,
             group_id=None,
             enable_auto_commit=False,
             allow_auto_create_topics=False,

@@ -124,9 +124,16 @@ def _pause(deadline: float, problem: str) -> None:
 
 def _open(path: Path) -> IO[str]:
     try:
-        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
     except OSError as error:
         raise DataDirUnusableError(f"{path} cannot be written ({error.strerror}): correct its permissions") from error
+    if (
+        os.geteuid() == 0
+    ):  # root's cron makes a backup: the service's own user must see the lock, and take it another time
+        with contextlib.suppress(OSError):
+            owner = path.parent.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+    return file
 
 
 def _try(file: IO[str], how: int) -> bool:

@@ -69,6 +69,11 @@ class WorkerMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.calendar_until = Gauge(
+            "hw_calendar_until_timestamp_seconds",
+            "Until when work days are known; beyond it nothing that counts them is red",
+            registry=registry,
+        )
         self.reference_rows = Gauge(
             "hw_reference_rows", "Rows of reference data held in memory", ["table"], registry=registry
         )
@@ -130,6 +135,10 @@ class WorkerMetrics:
     def reloaded(self, taken: bool) -> None:
         """Changed rules were read."""
         self.reloads.labels("taken" if taken else "refused").inc()
+
+    def reckons(self, known_until: int) -> None:
+        """Work days are known up to an instant, in microseconds."""
+        self.calendar_until.set(known_until / 1_000_000)
 
     def refers(self, state: FeedState) -> None:
         """Reference data are so far."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from alerting.routing import Destination
 from alerting.stages import COUNTED_REASONS
 from models.base import Level, Status
 from models.delivery import Outcome
@@ -53,6 +54,18 @@ class DispatchMetrics:
             ["unit_kind", "level", "status"],
             registry=registry,
         )
+        self._routed = Counter(
+            "hw_dispatch_routed",
+            "Versions of warnings to be pushed, by where routing led: recipients, the human pool, or nobody",
+            ["destination"],
+            registry=registry,
+        )
+        self._oldest = Gauge(
+            "hw_dispatch_oldest_pending_seconds",
+            "For how long the oldest delivery that is not accepted yet has waited; 0: none waits",
+            ["subscriber"],
+            registry=registry,
+        )
         self._unreadable = Counter(
             "hw_dispatch_unreadable_records", "Records that could not be read", ["topic"], registry=registry
         )
@@ -75,6 +88,8 @@ class DispatchMetrics:
             for level in Level:
                 for status in Status:
                     self._warnings.labels(kind, level.value, status.value)
+        for destination in Destination:
+            self._routed.labels(destination.value)
         for which in ("alerts", "deliveries", "redeliveries"):
             self._unreadable.labels(which)
         for name in subscribers:
@@ -85,7 +100,7 @@ class DispatchMetrics:
         if name in self._names:
             return
         self._names.add(name)
-        for gauge in (self._pending, self._disabled, self._held, self._breaker):
+        for gauge in (self._pending, self._oldest, self._disabled, self._held, self._breaker):
             gauge.labels(name).set(0)
         self._refused.labels(name)
         for reason in COUNTED_REASONS:
@@ -122,6 +137,10 @@ class DispatchMetrics:
         """Count a version of a warning under the kind of a unit that it accuses."""
         self._warnings.labels(unit_kind, level.value, status.value).inc()
 
+    def routed(self, destination: Destination) -> None:
+        """Count where a version of a warning went."""
+        self._routed.labels(destination.value).inc()
+
     def attempted(self, subscriber: str, outcome: Outcome, seconds: float) -> None:
         """Count one attempt and how long it took."""
         self._attempts.labels(subscriber, outcome.value).inc()
@@ -135,6 +154,11 @@ class DispatchMetrics:
         """Change the number of deliveries that are not accepted; names no longer configured are left out."""
         if subscriber in self._names:
             self._pending.labels(subscriber).inc(change)
+
+    def oldest(self, subscriber: str, seconds: float) -> None:
+        """Say for how long the oldest delivery that is not accepted has waited."""
+        if subscriber in self._names:
+            self._oldest.labels(subscriber).set(max(seconds, 0.0))
 
     def disabled(self, subscriber: str, is_disabled: bool) -> None:
         """Say whether an endpoint is known to be gone."""

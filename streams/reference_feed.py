@@ -171,7 +171,7 @@ class ReferenceFeed:
         if rows > self._rows_max:
             raise _TooManyRowsError(
                 f"{self._topic} holds more than {self._rows_max} rows, which a worker would hold in memory: "
-                "delete what no event meets with `hotline-watch reference load … --delete-vanished`"
+                "import smaller tables with `hotline-watch import FILE --mapping … --snapshot`, which deletes what is not in them"
             )
 
     def _fails(self, why: str) -> None:

@@ -25,6 +25,7 @@ __all__ = [
 
 POLL_RECORDS = 1_000
 ASK_MS = 10_000
+CONNECT_SECONDS = 10.0
 READ_SECONDS = 600.0
 
 
@@ -74,9 +75,10 @@ def change_of(row: Row) -> Change | None:
 class ReferenceLog:
     """A consumer without a group at the beginning of the topic. Raises ClusterUnreachableError, ReferenceUnreadableError, KafkaError."""
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+    def __init__(self, bootstrap_servers: str, topic: str, *, timeout_seconds: float = CONNECT_SECONDS) -> None:
         self._topic = topic
-        with connect(bootstrap_servers, needs=(Grant(Resource.TOPIC, topic, Operation.READ),)):
+        needs = (Grant(Resource.TOPIC, topic, Operation.READ),)
+        with connect(bootstrap_servers, timeout_seconds=timeout_seconds, needs=needs):
             pass  # says in plain words where nobody answers, and where we may not read
         self._consumer = KafkaConsumer(
             bootstrap_servers=bootstrap_servers,
@@ -130,10 +132,10 @@ class ReferenceLog:
         return self._consumer.position(part, timeout_ms=ASK_MS) or 0
 
 
-def read_rows(bootstrap_servers: str, topic: str) -> Iterator[Row]:
+def read_rows(bootstrap_servers: str, topic: str, *, timeout_seconds: float = CONNECT_SECONDS) -> Iterator[Row]:
     """Yield every record that is on the topic now. Raises ClusterUnreachableError and ReferenceUnreadableError."""
     try:
-        log = ReferenceLog(bootstrap_servers, topic)
+        log = ReferenceLog(bootstrap_servers, topic, timeout_seconds=timeout_seconds)
         try:
             for rows in log.to_end():
                 yield from rows

@@ -24,6 +24,7 @@ from streams.faust_app import batch_topic, die, make_app, producer_of, run_worke
 from streams.health import Health, HealthGauges, serve_health
 from streams.intake import Intake
 from streams.metrics import WorkerMetrics
+from streams.metrics_certificates import watch_certificates
 from streams.metrics_flow import FlowMetrics, Stage
 from streams.partition import Incoming
 from streams.reference_feed import ReferenceFeed
@@ -73,6 +74,8 @@ class Worker:
         self._posts = load_posts(settings.posts_file) if settings.posts_file else Posts()
         self.engine = _engine(pack, load_reckoning(*files))
         self.metrics = WorkerMetrics(pack, CollectorRegistry())
+        self._show_reckoning()
+        watch_certificates(settings.bootstrap_servers, self.metrics.registry)
         self.flow = FlowMetrics((Stage.INTAKE, Stage.TICKETS, Stage.CITIZENS), self.metrics.registry)
         self.reference = ReferenceFeed(settings.bootstrap_servers, self.topics.reference, die)
         self.intake = Intake(self.topics, settings.load_keys(), self.metrics, self._reader(pack), self.reference)
@@ -261,8 +264,12 @@ class Worker:
         except Exception as error:
             die(error)
 
+    def _show_reckoning(self) -> None:
+        self.metrics.reckons(self.engine.reckoning.calendar.known_until(self.clock()))
+
     def _use(self, engine: Engine) -> None:
         self.engine = engine
+        self._show_reckoning()
         for opened in self.ticket_partitions.values():
             opened.use(engine)
 

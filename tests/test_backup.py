@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
+import shutil
 import stat
 import tarfile
 import threading
@@ -266,18 +268,67 @@ def test_a_restore_goes_only_where_nothing_is_and_leaves_nothing_of_a_damaged_fi
     content = (tmp_path / "b").read_bytes()
     (tmp_path / "bad").write_bytes(content.replace(bytes(range(256)), bytes(256), 1))
     (tmp_path / "empty").mkdir()
+    before = {path.name for path in tmp_path.iterdir()}
     for target in ("empty", "new"):
         with pytest.raises(DamagedArchiveError, match=r"0\.log is not what it was"):
             restore_backup(tmp_path / "bad", tmp_path / target)
-    assert not (tmp_path / "new").exists()
-    assert not [path for path in tmp_path.iterdir() if "restoring" in path.name]
+    assert {path.name for path in tmp_path.iterdir()} == before
+    assert list((tmp_path / "empty").iterdir()) == []
+    inode = (tmp_path / "empty").stat().st_ino
     assert restore_backup(tmp_path / "b", tmp_path / "empty").config is None
+    assert ((tmp_path / "empty").stat().st_ino, [one.name for one in (tmp_path / "empty").iterdir()]) == (
+        inode,
+        ["data"],
+    )
+
+
+def test_configuration_that_names_paths_of_the_old_place_is_told_once_it_lies_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / "installation"
+    folder.mkdir()
+    data, config = data_dir(folder), init_like(folder)
+    config.write_text(config.read_text().replace('"silences.yaml"', f'"{folder}/silences.yaml"'))
+    (folder / "silences.yaml").write_text("silences: []\n")
+    make_backup(data, config_files(load_settings(config, {}), config, data), tmp_path / "b", NOW)
+    assert restore_backup(tmp_path / "b", tmp_path / "new").bound == (tmp_path / "new" / "hotline-watch.toml",)
+    status, shown = run("restore", str(tmp_path / "b"), "--to", str(tmp_path / "other"))
+    assert status == 0
+    assert (
+        f"hotline-watch.toml names files of {folder}, where the backup was made: change them to {tmp_path}/other"
+        in shown
+    )
+    shutil.rmtree(folder)
+    assert restore_backup(tmp_path / "b", folder).bound == ()
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_half_done_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = data_dir(tmp_path)
+    make_backup(data, ConfigFiles(), tmp_path / "b", NOW)
+    before = {path.name for path in tmp_path.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ArchiveError, match=r"no room is left for .*b2: free some space"):
+        make_backup(data, ConfigFiles(), tmp_path / "b2", NOW)
+    monkeypatch.setattr("os.sync", full)
+    with pytest.raises(ArchiveError, match=r"no room is left for .*new: free some space"):
+        restore_backup(tmp_path / "b", tmp_path / "new")
+    assert {path.name for path in tmp_path.iterdir()} == before
+    monkeypatch.setattr("streams.backup._SPARE_BYTES", 2**60)
+    with pytest.raises(ArchiveError, match=r"MB are needed below"):
+        make_backup(data, ConfigFiles(), tmp_path / "b2", NOW)
+    assert {path.name for path in tmp_path.iterdir()} == before
 
 
 def test_a_backup_is_not_made_into_what_is_backed_up_nor_of_another_directory(tmp_path: Path) -> None:
     data = data_dir(tmp_path)
     with pytest.raises(ArchiveError, match="name a file elsewhere"):
         make_backup(data, ConfigFiles(), data / "b", NOW)
+    with pytest.raises(ArchiveError, match="make it, or mount the disk"):
+        make_backup(data, ConfigFiles(), tmp_path / "not" / "mounted", NOW)
     (tmp_path / "other").mkdir()
     with pytest.raises(DataDirUnusableError, match="no data directory of `hotline-watch up`"):
         make_backup(tmp_path / "other", ConfigFiles(), tmp_path / "b", NOW)
@@ -354,6 +405,15 @@ def test_two_backups_at_once_are_made_one_after_the_other_or_refused(tmp_path: P
         pass
 
 
+def test_a_lock_that_root_takes_is_the_services_own_users(tmp_path: Path) -> None:
+    data = data_dir(tmp_path)
+    if os.geteuid() == 0:
+        os.chown(data, 65534, 65534)
+    with held_still(data):
+        pass
+    assert (data / "backup.lock").stat().st_uid == data.stat().st_uid
+
+
 def test_one_up_at_a_time_and_it_is_known_to_run(tmp_path: Path) -> None:
     assert not is_up(tmp_path)
     held = hold_up(tmp_path)
@@ -401,4 +461,5 @@ def test_one_command_makes_a_backup_and_one_restores_it(tmp_path: Path, monkeypa
     assert run("restore", to, "--to", str(tmp_path / "new"))[0] == 2
     assert run("restore", to)[0] == 2
     assert run("restore", str(config), "--check") == (2, f"hotline-watch: {config} is no backup of hotline-watch\n")
-    assert run("restore", str(tmp_path / "nothing"), "--check")[0] == 2
+    status, shown = run("restore", str(tmp_path / "nothing"), "--check")
+    assert (status, "name one that `hotline-watch backup` wrote" in shown) == (2, True)

@@ -25,6 +25,7 @@ from cli.main import app
 from models.times import DAY, SECOND, parse_instant
 from streams.broker import EmbeddedKafka
 from streams.hold import Running, held_still, hold_up, say_running
+from streams.new_folder import own_name
 from streams.security import Cluster
 from streams.settings import Settings
 from streams.topics import TopicSet
@@ -123,6 +124,11 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         "subscribers: ",
         "correct the file",
     ),
+    "drills for a subscriber that is not in the file": (
+        lambda folder: change(folder, "hotline-watch.toml", "# drill_subscriber =", "drill_subscriber ="),
+        "subscribers: drill_subscriber is platform, who is not in subscribers_file",
+        "take drill_subscriber out",
+    ),
     "a subscriber that no unit has": (
         lambda folder: add_subscriber(folder, ""),
         "subscribers: platform: no unit of the registry has this subscriber",
@@ -188,6 +194,19 @@ def test_a_fault_is_found_and_its_remedy_told(installation: Path, fault: str) ->
     told = [one for one in found if one["severity"] == "problem" and f"{one['area']}: {one['what']}".startswith(what)]
     assert told, wrong(found)
     assert any(remedy in one["remedy"] for one in told), told
+
+
+def test_a_data_directory_that_cannot_be_written_is_found(tmp_path: Path) -> None:
+    (found,) = doctor_machine.check_writable(
+        tmp_path / "data", lambda *_: False
+    )  # a read-only disk, or another's directory
+    assert found.what.startswith(f"{tmp_path} cannot be written by ")
+    assert f"install -d -o {own_name()} -m 700 {tmp_path}/data" in (found.remedy or "")
+    (found,) = doctor_machine.check_writable(tmp_path, lambda *_: False)
+    assert f"chown -R {own_name()} {tmp_path}`" in (found.remedy or "")
+    assert list(doctor_machine.check_writable(tmp_path / "data")) == []
+    (tmp_path / "data").write_text("a file")
+    assert [one.severity for one in doctor_machine.check_writable(tmp_path / "data")] == [Severity.PROBLEM]
 
 
 def test_an_endpoint_that_may_not_be_called_is_found(installation: Path) -> None:

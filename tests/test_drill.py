@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from typer.testing import CliRunner
 
 from alerting.receiver import Receiver, serve
+from alerting.subscriber_book import SubscriberBook
 from cli.main import app
 from models.times import format_instant, parse_instant
 from streams.broker import EmbeddedKafka
@@ -125,7 +126,21 @@ def drilled(*arguments: str) -> tuple[int, str]:
 
 def test_a_broker_that_is_away_ends_it_with_2() -> None:
     status, shown = drilled("--bootstrap-servers", "127.0.0.1:1", "--timeout-seconds", "1")
-    assert status == 2, shown
+    assert (status, "no Kafka broker answers at 127.0.0.1:1" in shown) == (2, True), shown
+
+
+def test_nobody_is_called_whom_the_subscribers_file_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = subscribers_file(tmp_path, "http://127.0.0.1:1/")
+    monkeypatch.setenv("HOTLINE_WATCH_SUBSCRIBERS_FILE", str(file))
+    for how in (["--subscriber", "nobody"], []):
+        monkeypatch.setenv("HOTLINE_WATCH_DRILL_SUBSCRIBER", "nobody")
+        status, shown = drilled(*how, "--bootstrap-servers", "127.0.0.1:1")
+        assert (status, "there is no subscriber 'nobody': `subscribers list`" in shown) == (2, True)
+    SubscriberBook(file).set_enabled("test", False)
+    status, shown = drilled("--subscriber", "test", "--bootstrap-servers", "127.0.0.1:1")
+    assert (status, "test is disabled" in shown) == (2, True)
 
 
 def test_recorded_time_is_not_moved_by_a_drill(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from cli.main import app
 from console.api.auth import load_clients
 from models.api_client import Role
 from rules.sealing import load_posts
+from streams.new_folder import FolderRefusedError, filled
 from streams.settings import Settings, load_settings
 
 
@@ -101,10 +102,47 @@ def test_nothing_is_overwritten(tmp_path: Path, what: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a"], "nothing half done is left"
 
 
-def test_an_empty_directory_is_taken(tmp_path: Path) -> None:
+def test_an_empty_directory_is_filled_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Made for the service's user by root, say, in a directory where that user may make nothing; and somebody stands in it.
     (tmp_path / "a").mkdir(mode=0o755)
-    assert run("init", str(tmp_path / "a"))[0] == 0
+    monkeypatch.chdir(tmp_path / "a")
+    before = (tmp_path / "a").stat().st_ino
+    status, shown = run("init", ".")
+    assert (status, (tmp_path / "a").stat().st_ino) == (0, before), shown
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
+    assert (Path("hotline-watch.toml").exists(), [path.name for path in tmp_path.iterdir()]) == (True, ["a"])
+    assert not [path for path in (tmp_path / "a").iterdir() if path.name.startswith(".")]
+    status, shown = run("init", ".")
+    assert (status, "is not empty, it has api-clients.yaml" in shown) == (2, True)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_where_it_cannot_finish_nothing_is_left(tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "a").mkdir()
+
+    def fill() -> None:
+        with filled(tmp_path / "a") as staged:
+            (staged / "first").write_text("x")
+            raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        fill()
+    assert [path.name for path in tmp_path.rglob("*")] == (["a"] if there else [])
+
+
+def test_what_came_meanwhile_is_not_overwritten_and_nothing_half_done_is_left(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+
+    def fill() -> None:
+        with filled(tmp_path / "a") as staged:
+            for name in ("first", "second"):
+                (staged / name).write_text("ours")
+            (tmp_path / "a" / "second").write_text("precious")
+
+    with pytest.raises(FolderRefusedError, match="second is there now"):
+        fill()
+    assert {path.name: path.read_text() for path in (tmp_path / "a").iterdir()} == {"second": "precious"}
 
 
 def test_commands_that_edit_the_files_take_them_as_they_are(installation: Path) -> None:

@@ -1,8 +1,14 @@
-"""What is counted of the flow: records by stage, time by partition, recoveries, health, and warnings by kind of unit."""
+"""What is counted of the flow: records by stage, time by partition, recoveries, health, warnings by kind of unit and destination.
+
+And what tells in time that something ends or is late: the oldest delivery, the next drill, calendar and certificates.
+"""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,18 +17,32 @@ from mode import Signal
 from prometheus_client import CollectorRegistry
 
 from alerting.directory import Directory
+from alerting.outbox_state import Item
+from alerting.routing import Destination
+from alerting.transport import EndpointClient
 from models.alert import Alert
 from models.base import Level, Status
-from models.times import parse_instant
+from models.delivery import DeliveryStatus
+from models.times import SECOND, parse_instant
 from models.units import UnitKind
+from rules.calendar import Calendar, Year, built_in_calendar
 from rules.pack import default_pack
+from streams.broker_certificates import Authority
+from streams.cluster_errors import SecurityFilesError
 from streams.dispatch_batch import Batch, accused_kinds
+from streams.dispatch_sender import Sender, Shell
+from streams.drill_service import DrillHealth, DrillMetrics, DrillService
+from streams.drilling import Drilled, DrillOutcome
 from streams.health import SNAPSHOT_SECONDS_MAX, Health, HealthGauges
 from streams.metrics import WorkerMetrics
+from streams.metrics_certificates import watch_certificates
 from streams.metrics_dispatch import UNKNOWN_KIND, DispatchMetrics
 from streams.metrics_flow import FlowMetrics, Stage
+from streams.own_certificate import read_own
+from streams.security import Cluster, Protocol, Security
 from tests.alerting_support import TIME, make_alert, make_subscriber
 from tests.directory_support import make_directory
+from tests.secure_support import now
 
 
 class Table:
@@ -223,3 +243,142 @@ def test_every_kind_level_and_status_is_there_before_the_first_warning() -> None
     assert {value(kind, "yellow", "raised") for kind in UnitKind} == {0}
     for which in ("alerts", "deliveries", "redeliveries"):
         assert registry.get_sample_value("hw_dispatch_unreadable_records_total", {"topic": which}) == 0
+
+
+# --- where warnings went
+
+
+@pytest.mark.parametrize(
+    ("subscribers", "units", "destination"),
+    [
+        ((make_subscriber(),), (("U-A", "accused"),), Destination.RECIPIENTS),
+        ((make_subscriber(),), (("U-X", "accused"),), Destination.HUMAN_POOL),
+        ((), (("U-X", "accused"),), Destination.NOBODY),
+    ],
+)
+def test_a_version_is_counted_once_by_where_it_went(
+    subscribers: tuple[Any, ...], units: tuple[tuple[str, str], ...], destination: Destination
+) -> None:
+    batch = Batch(0, Stored(), make_directory(*subscribers), parse_instant(TIME))
+    for alert in (_accusing(*units), _accusing(*units, push=False, alert_id="silent")):
+        batch.take_alert(Record(alert))
+    assert batch.destinations == [destination]
+    registry = CollectorRegistry()
+    metrics = DispatchMetrics([], registry)
+    for one in batch.destinations:
+        metrics.routed(one)
+    counted = {
+        one: registry.get_sample_value("hw_dispatch_routed_total", {"destination": one.value}) for one in Destination
+    }
+    assert counted == {one: float(one is destination) for one in Destination}
+
+
+# --- how long the oldest delivery waits
+
+
+async def test_the_oldest_delivery_is_that_which_was_queued_first_whatever_it_waits_for() -> None:
+    at = parse_instant(TIME)
+    subscriber = make_subscriber()
+    sender = Sender(subscriber, EndpointClient(subscriber), _shell(at))
+    assert sender.oldest() is None
+
+    def head(partition: int, case_id: str, age: int, **fields: Any) -> None:
+        item = Item(case_id, "P01", 1, enqueued_at=at - age * SECOND, next_at=at, **fields)
+        sender.head(partition, case_id, item)
+
+    head(0, "new", 5)
+    head(0, "refused", 70, status=DeliveryStatus.REFUSED, endpoint_id="an older registry")
+    head(1, "moves", 300)
+    assert sender.oldest() == at - 300 * SECOND
+    sender.drop(1)
+    assert sender.oldest() == at - 70 * SECOND, "another worker has the partition"
+    sender.head(0, "refused", None)
+    assert sender.oldest() == at - 5 * SECOND
+    head(0, "new", 2)
+    assert sender.oldest() == at - 2 * SECOND, "the next of its lane"
+    await sender.stop(0)
+
+
+def _shell(at: int) -> Shell:
+    async def write(*_: Any) -> None:
+        raise AssertionError("nothing is sent")
+
+    def die(error: BaseException) -> None:
+        raise error
+
+    return Shell(
+        lambda: at,
+        1.0,
+        _registry_directory,
+        lambda *_: (),
+        lambda *_: None,
+        write,
+        die,
+        DispatchMetrics([], CollectorRegistry()),
+    )
+
+
+def test_nothing_waits_before_the_first_delivery_and_a_name_that_is_gone_is_not_shown() -> None:
+    registry = CollectorRegistry()
+    metrics = DispatchMetrics(["one"], registry)
+    assert registry.get_sample_value("hw_dispatch_oldest_pending_seconds", {"subscriber": "one"}) == 0
+    metrics.oldest("one", 61.5)
+    metrics.oldest("gone", 99)
+    assert registry.get_sample_value("hw_dispatch_oldest_pending_seconds", {"subscriber": "one"}) == 61.5
+    assert registry.get_sample_value("hw_dispatch_oldest_pending_seconds", {"subscriber": "gone"}) is None
+
+
+# --- what is due, and what ends
+
+
+def test_work_days_are_known_to_the_end_of_the_years_that_follow_each_other() -> None:
+    calendar = Calendar("test", {year: Year(frozenset(), frozenset()) for year in (2024, 2025, 2027)})
+    for instant, until in (
+        ("2024-01-01T00:00:00+08:00", "2026-01-01T00:00:00+08:00"),
+        ("2025-12-31T23:59:59+08:00", "2026-01-01T00:00:00+08:00"),
+        ("2026-01-01T00:00:00+08:00", "2026-01-01T00:00:00+08:00"),
+        ("2026-07-01T00:00:00+08:00", "2026-01-01T00:00:00+08:00"),
+        ("2027-07-01T00:00:00+08:00", "2028-01-01T00:00:00+08:00"),
+    ):
+        assert calendar.known_until(parse_instant(instant)) == parse_instant(until), instant
+    registry = CollectorRegistry()
+    until = built_in_calendar().known_until(parse_instant("2025-06-18T09:00:00+08:00"))
+    WorkerMetrics(default_pack(), registry).reckons(until)
+    assert registry.get_sample_value("hw_calendar_until_timestamp_seconds") == until / SECOND
+
+
+def test_when_the_next_drill_is_due_is_known_before_the_first_and_after_each() -> None:
+    registry, stop, seen = CollectorRegistry(), threading.Event(), list[float]()
+
+    def due_in() -> float:
+        due = registry.get_sample_value("hw_drill_next_timestamp_seconds")
+        assert due is not None
+        return due - time.time()
+
+    def drill() -> Drilled:
+        seen.append(due_in())
+        stop.set()
+        return Drilled("DRILL-1", DrillOutcome.PASSED, "well")
+
+    DrillService(drill, 2, DrillMetrics(registry), DrillHealth(), first_after_seconds=0).run(stop)
+    assert -60 < seen[0] <= 0
+    assert 7140 < due_in() <= 7200
+
+
+def test_certificates_for_kafka_show_when_they_end_and_only_where_there_are_some(tmp_path: Path) -> None:
+    authority = Authority("the house", now())
+    (tmp_path / "ca.crt").write_text(authority.certificate)
+    certificate, key = authority.issue("worker").write(tmp_path, "worker")
+    registry = CollectorRegistry()
+    security = Security(Protocol.TLS, tmp_path / "ca.crt", cert_file=certificate, key_file=key)
+    watch_certificates(Cluster("kafka-1:9093", security), registry)
+    for setting, path in (("kafka_cert_file", certificate), ("kafka_ca_file", tmp_path / "ca.crt")):
+        shown = registry.get_sample_value("hw_kafka_certificate_until_timestamp_seconds", {"setting": setting})
+        assert shown == read_own(path).until.timestamp()
+    without = CollectorRegistry()
+    watch_certificates("127.0.0.1:9092", without)
+    watch_certificates(Cluster("kafka-1:9093", Security(Protocol.TLS)), without)
+    assert list(without.collect()) == []
+    (tmp_path / "ca.crt").write_text("none")
+    with pytest.raises(SecurityFilesError, match=r"kafka_ca_file: .*ca\.crt has no certificate in PEM"):
+        watch_certificates(Cluster("kafka-1:9093", security), without)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import orjson
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.reference import key_of, parts_of, read_record, record_key, row_version
+from models.strict_yaml import ConfigFileError
 from models.times import parse_instant
 from rules.driver import Driver
 from rules.event import Event
@@ -19,6 +23,7 @@ from rules.facts import as_mapping, compute
 from rules.fold import fold
 from rules.intake import Reader, to_event
 from rules.messages import EventMessage, decode, encode
+from rules.pack import default_folder, load_pack
 from rules.reference import Reference
 from rules.sealing import SEALED, Posts
 from rules.views import View
@@ -313,8 +318,12 @@ def test_a_post_that_is_loaded_while_intake_runs_seals_from_the_next_batch_on() 
 
 
 def _run(reference: Reference, story: Story) -> Run:
+    return _run_events([joined(reference, record) for record in story.records])
+
+
+def _run_events(events: list[Event]) -> Run:
     driver = Driver(engine())
-    alerts = [alert for record in story.records for alert in driver.feed(joined(reference, record))]
+    alerts = [alert for event in events for alert in driver.feed(event)]
     return Run(driver, alerts + driver.advance(driver.clock))
 
 
@@ -329,14 +338,14 @@ def test_facts_say_what_was_joined_and_by_which_versions() -> None:
     facts = _facts(reference, story)
     assert facts["caller.frequent"] is True
     assert facts["caller.calls"] == 48
-    assert (facts["project.id"], facts["project.kind"]) == ("PRJ-1", "供水改造")
+    assert [facts[f"project.{name}"] for name in ("id", "name", "kind")] == ["PRJ-1", "试社区供水改造", "供水改造"]
     assert (facts["lead.kind"], facts["lead.level"]) == ("subdistrict", "township")
     assert facts["reference.versions"] == ",".join(
         reference.versions[name] for name in ("citizens", "projects", "units")
     )
     nothing = _facts(Reference(), story)
     assert {path: value for path, value in nothing.items() if path.partition(".")[0] in ("caller", "project", "lead", "reference")} == {
-        "caller.frequent": False, "caller.calls": 0, "project.id": "", "project.kind": "",
+        "caller.frequent": False, "caller.calls": 0, "project.id": "", "project.name": "", "project.kind": "",
         "lead.kind": "", "lead.level": "", "reference.versions": "",
     }  # fmt: skip
 
@@ -379,6 +388,47 @@ def test_a_frequent_callers_repeats_alone_raise_no_red_and_the_warning_says_why(
     assert (plain.level, "frequent_caller" in plain.flags) == ("red", False)
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("P08", 'repeat.count >= 2"', 'repeat.count >= 2 && !caller.frequent"', "blue: the lowest level may not read"),
+        ("P08", 'repeat.count >= 2"', 'repeat.count >= 2 && caller.calls < 9"', "blue: the lowest level may not read"),
+        ("C06", 'red: "', 'red: "!caller.frequent && ', "red: a rule about texts may not read caller.frequent"),
+    ],
+)
+def test_a_pack_in_which_a_flag_on_a_citizen_would_hide_a_warning_is_refused(
+    tmp_path: Path, file: str, old: str, new: str, told: str
+) -> None:
+    with default_folder() as default:
+        shutil.copytree(default, tmp_path / "pack")
+    [rule] = (tmp_path / "pack").glob(f"{file}-*.yaml")
+    text = rule.read_text()
+    assert old in text
+    rule.write_text(text.replace(old, new))
+    with pytest.raises(ConfigFileError, match=told):
+        load_pack(tmp_path / "pack")
+
+
+MISCONDUCT = "工作人员收了我两千元红包才给办证,不给钱就拖着不办。"
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 7), st.integers(0, 1_000_000), st.booleans())
+def test_a_flag_lowers_at_most_what_counts_complaints_and_hides_nothing(times: int, calls: int, accusing: bool) -> None:
+    story = Story()
+    for number in range(times):
+        content = MISCONDUCT if accusing and not number else "来电人反映路灯不亮。"
+        story.complaint(number, ticket=f"T-{number + 1}", content=content)
+    story(times, "visited", ticket="T-1", result="dissatisfied")
+    plain, flagged = (
+        _run(reference, story).in_force for reference in (Reference(), Reference([frequent(calls=calls)]))
+    )
+    assert plain.keys() == flagged.keys()
+    other = {key: level for key, level in plain.items() if key[1] != "P08"}
+    assert other == {key: level for key, level in flagged.items() if key[1] != "P08"}
+    assert not accusing or other
+
+
 def _returned() -> Story:
     story = Story().complaint(0)
     for number, one in enumerate(("U-1", "U-2")):
@@ -402,6 +452,38 @@ def test_a_unit_complained_of_by_its_id_gets_its_name() -> None:
     story = Story().complaint(0, target={"unit_id": "U-2"})
     events = [joined(Reference([unit("U-2", "乙局")]), one) for one in story.records]
     assert fold("T-1", events).unit_names == {"U-2": "乙局"}
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.randoms(use_true_random=False))
+def test_with_one_version_of_the_tables_the_end_is_the_same_in_any_order_and_with_events_twice(chance: Random) -> None:
+    reference = Reference([unit(), unit("U-2", "乙局"), frequent(calls=48), project(**PLACE)])
+    records = _returned().records + renamed_repeats()
+    events = [joined(reference, one) for one in records]
+    again = [*events, *chance.sample(events, 3)]
+    chance.shuffle(again)
+    in_order, shuffled = _run_events(events), _run_events(again)
+    assert shuffled.in_force == in_order.in_force
+    assert "yellow" in in_order.in_force.values()
+    told = [one.what for run in (in_order, shuffled) for alert in run.alerts for one in alert.evidence]
+    said = [one for one in told if "参考数据" in one]
+    assert said
+    assert all(any(version in one for version in reference.versions.values()) for one in said)
+
+
+def renamed_repeats() -> list[dict[str, Any]]:
+    return [
+        one | {"ticket_id": f"R-{one['ticket_id']}", "event_id": f"r-{one['event_id']}"} for one in _repeated(6).records
+    ]
+
+
+def test_of_an_event_that_comes_twice_the_first_copy_counts_whatever_the_tables_say_by_then() -> None:
+    reference, record = Reference([unit()]), body("T-1", "dispatched", 0, unit="U-1")
+    driver = Driver(engine())
+    driver.feed(joined(reference, record))
+    reference.put(unit(name="甲街道"))
+    driver.feed(joined(reference, record))
+    assert driver.tickets["T-1"].events == (joined(Reference([unit()]), record),)
 
 
 def test_the_ids_of_warnings_do_not_depend_on_what_was_joined() -> None:

@@ -1,10 +1,11 @@
-"""Loading reference data: a table becomes its difference with what is there; what cannot be taken is refused and shown to nobody."""
+"""Import of reference data: a table becomes its difference with what is there; what cannot be taken is refused and shown to nobody."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,19 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.backtest import app as backtest
-from cli.reference import app
+from cli.importing import app
+from cli.importing_show import lines_of
 from models.reference import ReferenceRecord, ReferenceTable, key_of, read_record
 from models.strict_yaml import ConfigFileError
 from rules.pseudonym import PseudonymKey
 from rules.reference import Reference
 from streams.importing.faults import ImportFault
 from streams.importing.header import HeaderMismatch
-from streams.importing.reference_mapping import included_text, load_table_mapping
-from streams.importing.reference_run import LoadOptions, LoadReport, load_reference
-from streams.importing.report import Rejection
+from streams.importing.reference_mapping import included_text, load_table_mapping, table_of
+from streams.importing.reference_run import LoadOptions, load_reference
+from streams.importing.report import LoadReport, Rejection
+from streams.importing.state import ImportState
+from streams.importing.watching import Ending, Watcher
 from streams.reference_log import Change, Row, change_of
 from tests.builders import KEYS, Story, event_of, jsonl
 from tests.reference_support import LOADED, frequent, row, unit
@@ -80,13 +84,13 @@ def load(
     topic: Topic,
     table: str = "units",
     *,
-    mapping: Path | None = None,
+    mapping: Path | str = "",
     keys: tuple[PseudonymKey, ...] = KEYS,
     **options: Any,
 ) -> tuple[LoadReport, list[Rejection]]:
     rejected: list[Rejection] = []
-    found = load_table_mapping(ReferenceTable(table), mapping)
-    chosen = LoadOptions("试验名录", LOADED, **options)
+    found = load_table_mapping(ReferenceTable(table), str(mapping or table))
+    chosen = LoadOptions(LOADED, **options)
     report = load_reference(file, found, keys, topic.there(), topic, chosen, rejected.append)
     return report, rejected
 
@@ -116,7 +120,7 @@ def test_only_changed_rows_are_sent_and_vanished_ones_stay_unless_asked(tmp_path
     assert topic.sent == ['["units","U-1"]']
     assert set(topic.rows) == {'["units","U-1"]', '["units","U-2"]'}
     assert topic.tables.versions["units"] == report.version
-    deleted, _ = load(file, topic, delete_vanished=True)
+    deleted, _ = load(file, topic, snapshot=True)
     assert (deleted.deleted, set(topic.rows)) == (1, {'["units","U-1"]'})
     assert topic.tables.versions["units"] == deleted.version
 
@@ -124,36 +128,30 @@ def test_only_changed_rows_are_sent_and_vanished_ones_stay_unless_asked(tmp_path
 def test_other_tables_are_left_alone(tmp_path: Path) -> None:
     topic = Topic().holds(frequent(), row("posts", "云溪县长", route="head_of_office"))
     before = dict(topic.rows)
-    load(write(tmp_path, UNITS), topic, delete_vanished=True)
+    load(write(tmp_path, UNITS), topic, snapshot=True)
     assert before.items() <= topic.rows.items()
-
-
-def test_a_dry_run_says_what_it_would_do_and_sends_nothing(tmp_path: Path) -> None:
-    topic = Topic().holds(unit("U-9"))
-    report, _ = load(write(tmp_path, UNITS), topic, dry_run=True, delete_vanished=True)
-    assert (report.new, report.vanished, report.deleted, topic.sent) == (2, 1, 1, [])
 
 
 def test_more_than_a_tenth_gone_is_rather_a_file_cut_short(tmp_path: Path) -> None:
     topic = Topic().holds(*(unit(f"U-{number}") for number in range(50)))
     file = write(tmp_path, UNITS)
     with pytest.raises(ImportFault, match=r"48 of 50 rows.*--accept-vanished"):
-        load(file, topic, delete_vanished=True)
+        load(file, topic, snapshot=True)
     assert (len(topic.rows), topic.sent, topic.aborted) == (50, [], True)
-    load(file, topic, delete_vanished=True, accept_vanished=True)
+    load(file, topic, snapshot=True, accept_vanished=True)
     assert len(topic.rows) == 2
 
 
 def test_nothing_is_deleted_where_a_row_of_the_file_could_not_be_read(tmp_path: Path) -> None:
     topic = Topic().holds(unit("U-1"), unit("U-2"), unit("U-3"))
-    report, rejected = load(write(tmp_path, UNITS + "U-3,丙局,宫殿,县级\n"), topic, delete_vanished=True)
+    report, rejected = load(write(tmp_path, UNITS + "U-3,丙局,宫殿,县级\n"), topic, snapshot=True)
     assert [one.reason for one in rejected] == ["unknown_value"]
     assert (report.deleted, '["units","U-3"]' in topic.rows) == (0, True)
 
 
 def test_a_record_that_nobody_can_read_is_replaced_or_deleted(tmp_path: Path) -> None:
     topic = Topic(rows={'["units","U-1"]': b"{", '["units","U-9"]': b"{"})
-    load(write(tmp_path, UNITS), topic, delete_vanished=True)
+    load(write(tmp_path, UNITS), topic, snapshot=True)
     assert topic.tables.rows == 2
 
 
@@ -292,7 +290,8 @@ def test_too_many_posts_and_two_routes_for_one_name_are_refused(tmp_path: Path) 
 
 @pytest.mark.parametrize("table", list(ReferenceTable))
 def test_every_plain_layout_is_a_sound_mapping(table: ReferenceTable) -> None:
-    assert load_table_mapping(table, None).file.table is table
+    assert load_table_mapping(table, table.value).file.table is table
+    assert table_of(table.value) is table
 
 
 @pytest.mark.parametrize(
@@ -314,11 +313,11 @@ def test_a_mapping_that_can_only_be_a_slip_is_refused_with_its_line(
 ) -> None:
     path = write(tmp_path, MAPPED.replace(*changed), "m.yaml")
     with pytest.raises(ConfigFileError, match=told) as caught:
-        load_table_mapping(ReferenceTable.CITIZENS, path)
+        load_table_mapping(ReferenceTable.CITIZENS, str(path))
     assert caught.value.line == line
 
 
-# --- the commands
+# --- the command
 
 
 def _call(*arguments: object, **environment: str) -> tuple[int, str]:
@@ -326,19 +325,45 @@ def _call(*arguments: object, **environment: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
-def test_the_plain_layout_can_be_printed_and_copied() -> None:
-    assert _call("load", "projects", "--print-mapping") == (0, included_text(ReferenceTable.PROJECTS))
+def _written(path: Path) -> tuple[object, ...]:
+    """Return the options that write all rows to a file, with no broker."""
+    return "--to", "jsonl", "--out", path
 
 
-def test_bad_usage_and_a_missing_broker_end_with_2_and_a_remedy(tmp_path: Path) -> None:
+def test_the_plain_layouts_are_listed_and_printed_to_be_copied() -> None:
+    assert {table.value for table in ReferenceTable} <= json.loads(_call("--mappings", "--json")[1]).keys()
+    assert _call("--mapping", "projects", "--print-mapping") == (0, included_text(ReferenceTable.PROJECTS))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--live"], ["--backfill"], ["--baseline"], ["--at", "2025-01-01"], ["--state", "x"], ["--accept-vanished"]],
+)
+def test_options_that_only_events_have_are_refused(tmp_path: Path, option: list[str]) -> None:
+    assert _call(write(tmp_path, UNITS), "--mapping", "units", *option)[0] == 2
+
+
+def test_a_missing_broker_and_a_missing_file_end_with_2_and_a_remedy(tmp_path: Path) -> None:
     file = write(tmp_path, UNITS)
-    assert _call("load", "units")[0] == 2
-    assert _call("load", "people", file)[0] == 2
-    assert _call("load", "units", file, "--out", tmp_path / "x", "--delete-vanished")[0] == 2
-    status, output = _call("load", "units", file, "--bootstrap-servers", "127.0.0.1:9")
+    status, output = _call(file, "--mapping", "units", "--bootstrap-servers", "127.0.0.1:9", "--timeout-seconds", "0.1")
     assert (status, "127.0.0.1:9" in output) == (2, True)
-    status, output = _call("load", "units", tmp_path / "none.csv", "--out", tmp_path / "x")
+    status, output = _call(tmp_path / "none.csv", "--mapping", "units", *_written(tmp_path / "x"))
     assert (status, "cannot be read" in output) == (2, True)
+
+
+@pytest.mark.parametrize("table", ["people", "[units]", "1"])
+def test_a_mapping_of_no_table_there_is_is_refused_with_its_line(tmp_path: Path, table: str) -> None:
+    mapping = write(tmp_path, MAPPED.replace("table: citizens", f"table: {table}"), "m.yaml")
+    status, output = _call(write(tmp_path, CITIZENS), "--mapping", mapping, *_written(tmp_path / "x"))
+    assert (status, "m.yaml:4" in output) == (2, True)
+
+
+def test_a_dry_run_shows_the_first_rows_and_every_rejected_one_and_writes_nothing(tmp_path: Path) -> None:
+    file, out = write(tmp_path, UNITS + ",丙局,部门,县级\n"), tmp_path / "ref.jsonl"
+    status, output = _call(file, "--mapping", "units", "--dry-run", "1", "--json", *_written(out))
+    told = json.loads(output)
+    assert (status, told["new"], len(told["first_rows"]), out.exists()) == (0, 2, 1, False)
+    assert [(one["line"], one["reason"]) for one in told["rejections"]] == [(4, "missing_key")]
 
 
 def test_rejected_rows_are_listed_and_strict_makes_them_a_failure(tmp_path: Path) -> None:
@@ -347,9 +372,42 @@ def test_rejected_rows_are_listed_and_strict_makes_them_a_failure(tmp_path: Path
         tmp_path / "ref.jsonl",
         tmp_path / "rejects.jsonl",
     )
-    assert _call("load", "units", file, "--out", out, "--rejects", rejects)[0] == 0
+    assert _call(file, "--mapping", "units", *_written(out), "--rejects", rejects)[0] == 0
     assert [json.loads(one)["reason"] for one in rejects.read_text().splitlines()] == ["missing_key"]
-    assert _call("load", "units", file, "--out", out, "--strict")[0] == 1
+    assert _call(file, "--mapping", "units", *_written(out), "--strict")[0] == 1
+
+
+def test_the_report_says_what_was_deleted_and_why_something_was_not(tmp_path: Path) -> None:
+    topic = Topic().holds(unit("U-3"))
+    kept = lines_of(load(write(tmp_path, UNITS), topic)[0])
+    assert "1 are not in the file and stay: --snapshot deletes them" in kept
+    damaged = lines_of(load(write(tmp_path, UNITS + ",丙局,部门,县级\n"), topic, snapshot=True)[0])
+    assert "1 are not in the file and stay: some rows could not be read" in damaged
+    gone = load(write(tmp_path, UNITS), topic, snapshot=True)[0]
+    assert "1 are gone from the table: their deletion was sent" in lines_of(gone)
+    assert lines_of(gone)[-1] == f"version {gone.version}"
+
+
+def test_a_watched_folder_takes_a_table_that_looks_again_as_it_once_did(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    topic, state = Topic(), ImportState(tmp_path / "state")
+
+    def take(
+        path: Path, _: str, unchanged: Callable[[], None], on_rejection: Callable[[Rejection], None]
+    ) -> LoadReport:
+        mapping = load_table_mapping(ReferenceTable.UNITS, "units")
+        options = LoadOptions(LOADED, snapshot=True)
+        return load_reference(
+            path, mapping, KEYS, topic.there(), topic, options, on_rejection, before_sending=unchanged
+        )
+
+    with contextlib.closing(state):
+        watcher = Watcher(tmp_path / "in", state, take, clock=lambda: 0.0, settle_seconds=0, snapshots=True)
+        for text, names in ((UNITS, 2), (UNITS.replace("U-2,乙局,部门,县级\n", ""), 1), (UNITS, 2)):
+            write(tmp_path / "in", text)
+            assert [one.ending for one in watcher.look()] == [Ending.IMPORTED]
+            assert topic.tables.rows == names
+    assert json.loads((tmp_path / "in/done/table.csv.2.report.json").read_text())["deleted"] == 1
 
 
 def _backtest(*arguments: object, **environment: str) -> tuple[int, str]:
@@ -364,7 +422,8 @@ def test_a_backtest_joins_the_table_that_load_wrote(tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
     events.write_bytes(jsonl(story.records))
     file, out, alerts = write(tmp_path, UNITS), tmp_path / "ref.jsonl", tmp_path / "alerts.jsonl"
-    version = json.loads(_call("load", "units", file, "--out", out, "--json")[1])["version"]
+    assert _call(file, "--mapping", "units", *_written(out))[0] == 0
+    version = Reference([read_record(one) for one in out.read_bytes().splitlines()]).versions["units"]
     assert _backtest(events, "--reference", out, "--out", alerts)[0] == 0
     told = orjson.loads(alerts.read_bytes().splitlines()[-1])
     assert {one["name"] for one in told["units"]} == {"甲街道办事处", "乙局"}
@@ -381,7 +440,8 @@ def test_a_backtest_meets_citizens_by_the_installations_secrets(tmp_path: Path) 
     config.write_text('pseudonym_keys = [{id = "k1", secret_env = "HOTLINE_WATCH_SECRET_P"}]\n')
     secret = {"HOTLINE_WATCH_SECRET_P": "a secret of at least 24 bytes, for tests"}
     out = tmp_path / "ref.jsonl"
-    assert _call("load", "citizens", write(tmp_path, CITIZENS), "--out", out, "--config", config, **secret)[0] == 0
+    file = write(tmp_path, CITIZENS)
+    assert _call(file, "--mapping", "citizens", *_written(out), "--config", config, **secret)[0] == 0
     assert "1990000" not in out.read_text()
     status, output = _backtest(events, "--reference", out, "--config", config, "--json", **secret)
     assert (status, json.loads(output)["in_force"]["P08 重复投诉且不满意"]) == (0, {"yellow": 1})

@@ -33,6 +33,7 @@ from models.api_client import ApiClient
 from models.redelivery import RedeliveryRequest
 from rules.pack import default_pack, load_pack
 from streams.event_sender import EventSender
+from streams.metrics_certificates import watch_certificates
 from streams.redelivering import send_requests
 from streams.roles import Role
 from streams.settings import Settings
@@ -65,6 +66,7 @@ def run(settings: Settings) -> None:
     ):
         services = services_of(settings, ledger, feed_state, events)
         ProcessCollector(registry=services.metrics.registry)
+        watch_certificates(settings.bootstrap_servers, services.metrics.registry)
         _serve(gated(services, clients.get), listener)
 
 

@@ -31,13 +31,21 @@ def delivery() -> Dashboard:
 
 
 def _small(title: str, about: str, expr: str, *, unit: str = "short", bad_from: float | None = None) -> Panel:
-    return number(title, about, Query(expr), unit=unit, width=3, bad_from=bad_from)
+    return number(title, about, Query(expr), unit=unit, width=4, bad_from=bad_from)
 
 
 def _now() -> Sequence[Panel]:
     accepted = f'hw_dispatch_attempts_total{{outcome="accepted", {_CHOSEN}}}'
     return (
         _small("Pending", "Deliveries not accepted yet.", f"sum(hw_dispatch_pending{_OF})"),
+        _small(
+            "Oldest waits for",
+            "How long the oldest delivery has waited that is not accepted yet.",
+            f"max(hw_dispatch_oldest_pending_seconds{_OF})",
+            unit="s",
+            bad_from=3600,
+        ),
+        _small("Held by suppression", "Warnings that suppression holds.", f"sum(hw_dispatch_suppressed{_OF})"),
         _small(
             "Held: no registry",
             "1: the unit registry is missing or broken, and nothing is sent until it is mended.",
@@ -66,6 +74,17 @@ def _now() -> Sequence[Panel]:
             "Refused by the guard",
             "Deliveries that would have gone to the accused unit itself, in the time that is shown.",
             f"sum(increase(hw_dispatch_guard_refusals_total{_OF}[$__range]))",
+            bad_from=1,
+        ),
+        _small(
+            "To the human pool",
+            "Warnings in the time that is shown of which people have to decide where they belong.",
+            'sum(increase(hw_dispatch_routed_total{destination="human_pool"}[$__range]))',
+        ),
+        _small(
+            "To nobody",
+            "Warnings in the time that is shown for which not even a human pool was found: complete the unit registry.",
+            'sum(increase(hw_dispatch_routed_total{destination="nobody"}[$__range]))',
             bad_from=1,
         ),
         _small(
@@ -122,11 +141,20 @@ def _waiting() -> Sequence[Panel]:
             "Pending by subscriber",
             "Deliveries not accepted yet.",
             Query(f"sum by (subscriber) (hw_dispatch_pending{_OF})", "{{subscriber}}"),
+            width=8,
+        ),
+        graph(
+            "Oldest by subscriber",
+            "How long each subscriber's oldest delivery has waited that is not accepted yet.",
+            Query(f"max by (subscriber) (hw_dispatch_oldest_pending_seconds{_OF})", "{{subscriber}}"),
+            unit="s",
+            width=8,
         ),
         graph(
             "Held back",
             "Warnings that suppression holds: a silence, quiet hours, another warning that says more.",
             Query(f"sum by (subscriber) (hw_dispatch_suppressed{_OF})", "{{subscriber}}"),
+            width=8,
         ),
         graph(
             "Breaker",
@@ -160,12 +188,21 @@ def _decided() -> Sequence[Panel]:
             _NOT_SENT,
         ),
         graph(
+            "Where routing led",
+            "Versions of warnings to be pushed, a second: to recipients, to the human pool, or to nobody.",
+            Query("sum by (destination) (rate(hw_dispatch_routed_total[$__rate_interval]))", "{{destination}}"),
+            unit="cps",
+            width=8,
+            stacked=True,
+        ),
+        graph(
             "Guard refusals",
             "Deliveries that would have gone to the accused unit itself: look at the registry and the routing.",
             Query(
                 f"sum by (subscriber) (increase(hw_dispatch_guard_refusals_total{_OF}[$__rate_interval]))",
                 "{{subscriber}}",
             ),
+            width=8,
         ),
         graph(
             "Pulled",
@@ -174,6 +211,7 @@ def _decided() -> Sequence[Panel]:
             Query("sum(rate(hw_api_refused_total[$__rate_interval]))", "kept by the guard"),
             Query("sum(rate(hw_api_missing_alerts_total[$__rate_interval]))", "no longer kept"),
             unit="cps",
+            width=8,
         ),
     )
 

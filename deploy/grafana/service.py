@@ -25,6 +25,7 @@ def service() -> Dashboard:
             "Flow": _flow(),
             "Lag and time, by partition": _partitions(),
             "Refused": _refused(),
+            "What judging rests on": _ground(),
             "Processes": _processes(),
             "HTTP API": _api(),
             "Drills": _drills(),
@@ -148,6 +149,35 @@ def _refused() -> Sequence[Panel]:
             "Fields of accepted events that this version does not know, a second: a new version of the sender?",
             Query("sum(rate(hw_unknown_fields_total[$__rate_interval]))", "fields"),
             unit="cps",
+        ),
+    )
+
+
+def _ground() -> Sequence[Panel]:
+    return (
+        number(
+            "Work days known for",
+            "Until the end of the last announced year; beyond it nothing that counts work days is red.",
+            Query("min(hw_calendar_until_timestamp_seconds) - time()"),
+            unit="s",
+        ),
+        number(
+            "Reference data behind by",
+            "Records of reference tables that the slowest worker has not read yet.",
+            Query("max(hw_reference_lag_records)"),
+            bad_from=10_000,
+        ),
+        graph(
+            "Reference rows, by table",
+            "Rows of other departments' tables that each worker joins to events.",
+            Query("max by (table) (hw_reference_rows)", "{{table}}"),
+            width=8,
+        ),
+        graph(
+            "Reference records read",
+            "Records of reference tables that were taken, and those that are no rows of ours.",
+            Query("max by (outcome) (delta(hw_reference_changes[$__rate_interval]))", "{{outcome}}"),
+            width=8,
         ),
     )
 

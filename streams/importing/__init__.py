@@ -1,4 +1,4 @@
-"""Import of other systems' tables (CSV, XLSX) as ticket events, by a mapping in YAML (docs/import.md).
+"""Import of other systems' tables (CSV, XLSX) as ticket events, by a mapping in YAML (docs/import.md), and of ticket events.
 
     mapping.py    the mapping file's model
     loading.py    finding, reading and checking a mapping
@@ -14,6 +14,7 @@
     kafka_sink.py a Kafka topic; imported only where it is wanted
     report.py     what is told at the end; rejections.py the rejected rows
     run.py        an import of a file whose rows say what happened
+    run_lines.py  an import of ticket events as they are; event_lines.py JSON Lines → events, or a fault with their line
     snapshot.py   an import of a full table: what changed since the last one
     state.py      what was last seen, and the files that are done; pending.py the events on their way
     watching.py   files dropped in a folder, each once
@@ -28,6 +29,7 @@ from streams.importing.mapping import Mapping
 from streams.importing.rejections import Rejections
 from streams.importing.report import Rejection, Report
 from streams.importing.run import run_import
+from streams.importing.run_lines import run_lines
 from streams.importing.sinks import JsonLines, Sample, Sink
 from streams.importing.snapshot import SnapshotOptions, run_snapshot
 from streams.importing.state import ImportState
@@ -52,5 +54,6 @@ __all__ = [
     "load_mapping",
     "open_table",
     "run_import",
+    "run_lines",
     "run_snapshot",
 ]

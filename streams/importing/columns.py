@@ -135,7 +135,10 @@ def _reader(name: str, column: Column | None, defaults: Input) -> Reader:
         if otherwise == "drop":
             return None
         if otherwise == "reject":
-            raise RowFault(RowReason.UNKNOWN_VALUE, f"column {name!r}: a value that the mapping does not list")
+            raise RowFault(
+                RowReason.UNKNOWN_VALUE,
+                f"column {name!r}: a value that the mapping does not list: add it to `values`, or set `otherwise`",
+            )
         return convert(text)
 
     return read
@@ -157,7 +160,10 @@ def _converter(name: str, column: Column, defaults: Input) -> Callable[[str], Ce
         def time(text: str) -> Cell:
             found = read_time(text)
             if found is None:
-                raise RowFault(RowReason.BAD_TIME, f"column {name!r}: no time of 1990–2100 in a format of the mapping")
+                raise RowFault(
+                    RowReason.BAD_TIME,
+                    f"column {name!r}: no time of 1990–2100 in a format of the mapping: add its format to `times`",
+                )
             return found
 
         return time

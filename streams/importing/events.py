@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from models.decode import MAX_EVENT_BYTES, Rejected, validate_event
+from models.decode import MAX_EVENT_BYTES, Rejected, check_not_ahead, validate_event
 from models.times import parse_instant
 from streams.importing.compiling import CompiledEvent, Compiler, Row
 from streams.importing.faults import RowFault, RowReason
@@ -50,7 +50,7 @@ class EventMaker:
     """Applies a mapping to the rows of a key. `columns`: what the rows' cells are, in order.
 
     `extra` is set on every event; `file_time` is what `{file.time}` stands for; `seal` makes of a cell what is remembered
-    of it where only its equality counts.
+    of it where only its equality counts. An event of two hours after `now_ms` is refused, as at intake; None: not looked at.
     """
 
     def __init__(
@@ -61,8 +61,10 @@ class EventMaker:
         *,
         file_time: str | None = None,
         seal: Callable[[str], str] = str,
+        now_ms: int | None = None,
     ) -> None:
         file = mapping.file
+        self._now_ms = now_ms
         self._columns = columns
         self._numbered = file.seq
         self._by_number = file.order_by is not None and file.order_by.kind == "number"
@@ -85,7 +87,7 @@ class EventMaker:
 
     def _produced(self, events: list[CompiledEvent], row: Row) -> list[Produced] | RowFault:
         try:
-            return [_validated(body) for body in self._bodies(events, row)]
+            return [_validated(body, self._now_ms) for body in self._bodies(events, row)]
         except RowFault as fault:
             return fault
 
@@ -110,7 +112,7 @@ class EventMaker:
                 if self._numbered:
                     at = order if self._by_number and isinstance(order, int) else position
                     _number(bodies, at, used)
-                produced = [_validated(body) for body in bodies]
+                produced = [_validated(body, self._now_ms) for body in bodies]
             except RowFault as fault:
                 yield line, fault
                 continue
@@ -166,9 +168,11 @@ def _number(bodies: list[dict[str, Any]], place: int, used: int) -> None:
         body["seq"] = place * SEQ_STEP + number
 
 
-def _validated(body: dict[str, Any]) -> Produced:
+def _validated(body: dict[str, Any], now_ms: int | None) -> Produced:
     try:
         event = validate_event(body)
+        if now_ms is not None:
+            check_not_ahead(event, now_ms)
     except Rejected as rejected:
         raise RowFault(rejected.reason, f"event {body['type']!r}: {rejected.detail}") from None
     encoded = orjson.dumps(body)

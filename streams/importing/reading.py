@@ -174,7 +174,10 @@ class CsvFile:
 
     def _fault(self, line: int, cells: list[str]) -> RowFault | None:
         if len(cells) != self._width:
-            return RowFault(RowReason.RAGGED, f"{len(cells)} cells; the header has {self._width}")
+            return RowFault(
+                RowReason.RAGGED,
+                f"{len(cells)} cells; the header has {self._width}: does a cell hold the delimiter without quotes?",
+            )
         # The row as one text, for which a look at each cell is not needed: almost all rows are sound.
         text = "".join(cells)
         if "\0" in text or not text.isascii():

@@ -104,9 +104,25 @@ def included_text(table: ReferenceTable) -> str:
     return (resources.files("streams.importing") / "reference_layouts" / f"{table}.yaml").read_text(encoding="utf-8")
 
 
-def load_table_mapping(table: ReferenceTable, path: Path | None) -> TableMapping:
-    """Return the mapping in a file, or that of the table's plain layout. Raises ConfigFileError with file:line."""
-    document = parse_yaml(included_text(table), f"{table}.yaml") if path is None else read_yaml(path)
+def table_of(name_or_path: str) -> ReferenceTable | None:
+    """Return the table that a mapping is of, an included one or a file; None: of ticket events, or nothing that can be read."""
+    if name_or_path in list(ReferenceTable):
+        return ReferenceTable(name_or_path)
+    try:
+        said = read_yaml(Path(name_or_path)).data
+    except ConfigFileError:
+        return None
+    table = said.get("table") if isinstance(said, dict) else None
+    if table is None:
+        return None
+    # One that does not exist is refused with its line when the mapping is read.
+    return ReferenceTable(table) if table in list(ReferenceTable) else ReferenceTable.UNITS
+
+
+def load_table_mapping(table: ReferenceTable, name_or_path: str) -> TableMapping:
+    """Return the mapping in a file, or that of the table's plain layout by its name. Raises ConfigFileError with file:line."""
+    is_included = name_or_path == table.value
+    document = parse_yaml(included_text(table), f"{table}.yaml") if is_included else read_yaml(Path(name_or_path))
     file = document.validate(TableMappingFile)
     if file.table is not table:
         raise document.error(("table",), f"the mapping is one of the table {file.table}, not of {table}")
@@ -154,10 +170,10 @@ class RecordMaker:
     """Makes records of rows. `columns`: what the rows' cells are, in order."""
 
     def __init__(
-        self, mapping: TableMapping, columns: Sequence[str], keys: Sequence[PseudonymKey], source: str, loaded_at: str
+        self, mapping: TableMapping, columns: Sequence[str], keys: Sequence[PseudonymKey], loaded_at: str
     ) -> None:
         self._file, self._keys = mapping.file, keys
-        self._about = {"source": source, "loaded_at": loaded_at}
+        self._about = {"source": mapping.file.source, "loaded_at": loaded_at}
         self._places = {name: place for place, name in enumerate(columns)}
         # The readers look at `columns` and `input` alone, which are the same in both kinds of mapping.
         self._readers: dict[str, Reader] = readers(cast(MappingFile, mapping.file), list(columns))

@@ -1,8 +1,8 @@
-"""A load of reference data: a full table becomes the difference with what is there, and only that is sent.
+"""An import of reference data: a table becomes the difference with what is on the topic, and only that is sent.
 
 The file is read to its end and checked as a whole before anything is sent. Rows that cannot be taken are told and left out, and what is on
-the topic under their keys stays. Rows that are gone from the file are deleted only where that is asked for, and never where some could not
-be read. A load that breaks off is finished by running it again.
+the topic under their keys stays. Rows that are gone from a full table are deleted, but none where some could not be read. An import that
+breaks off is finished by running it again.
 
 Memory does not grow with the table: both sides lie in a private temporary database.
 """
@@ -10,11 +10,10 @@ Memory does not grow with the table: both sides lie in a private temporary datab
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
@@ -32,9 +31,11 @@ from rules.pseudonym import PseudonymKey
 from rules.reference import words_of_post
 from streams.importing.faults import ImportFault, RowFault, RowReason
 from streams.importing.reference_mapping import RecordMaker, TableMapping, with_iso_times
-from streams.importing.report import Rejection
+from streams.importing.report import LoadReport, Rejection
 from streams.importing.table import Table, open_table
-from streams.reference_log import Change
+
+if TYPE_CHECKING:
+    from streams.reference_log import Change
 
 _CACHE_KIB = 65_536
 VANISHED_SHARE_MAX = 0.1
@@ -42,6 +43,7 @@ VANISHED_SHARE_MAX = 0.1
 _FEW = 20
 
 OnRejection = Callable[[Rejection], None]
+OnProgress = Callable[[str, int], None]
 
 
 class ReferenceSink(Protocol):
@@ -59,38 +61,12 @@ class ReferenceSink(Protocol):
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How a table is loaded."""
+    """How a table is loaded. `snapshot`: the file is the full table, what is not in it is gone."""
 
-    source: str
     loaded_at: str
-    delete_vanished: bool = False
+    snapshot: bool = False
     accept_vanished: bool = False
-    dry_run: bool = False
     rows_max: int = ROWS_MAX
-
-
-@dataclass
-class LoadReport:
-    """What a load did, in rows of the topic: of a citizen there is one for each secret in use."""
-
-    table: str = ""
-    file: str = ""
-    read_as: str = ""
-    rows: int = 0
-    repeated_rows: int = 0
-    new: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    vanished: int = 0
-    deleted: int = 0
-    version_before: str = ""
-    version: str = ""
-    rejected: Counter[str] = field(default_factory=Counter)
-    columns_not_read: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain values for JSON."""
-        return asdict(self) | {"rejected": self.rejected.total(), "rejected_by_reason": dict(self.rejected)}
 
 
 def load_reference(
@@ -101,23 +77,30 @@ def load_reference(
     sink: ReferenceSink,
     options: LoadOptions,
     on_rejection: OnRejection,
+    on_progress: OnProgress | None = None,
+    before_sending: Callable[[], None] | None = None,
 ) -> LoadReport:
-    """Send to the sink what makes the table as the file has it; `there` is what lies on the topic. Raises ImportFault, ConfigFileError."""
-    report = LoadReport(table=mapping.file.table.value, file=path.name)
+    """Send to the sink what makes the table as the file has it; `there` is what lies on the topic.
+
+    `before_sending` is called once the whole file was read. Raises ImportFault and ConfigFileError; the sink is then aborted.
+    """
+    report = LoadReport(mapping=mapping.file.mapping, table=mapping.file.table.value, file=path.name)
     difference = _Difference(mapping.file.table)
     try:
         others = difference.take_there(there)
-        table = open_table(path, mapping.file.input)
+        table = open_table(path, mapping.file.input, on_progress and (lambda done: on_progress("bytes", done)))
         try:
             _read(table, mapping, keys, options, report, difference, on_rejection)
         finally:
+            report.blank_lines, report.formulas = table.blank_lines, table.formulas
             table.close()
         _judge(difference, report, options, others)
-        if not options.dry_run:
-            for key, body in difference.changed():
-                sink.put(key, body)
-            for key in difference.vanished() if report.deleted else ():
-                sink.put(key, None)
+        if before_sending is not None:
+            before_sending()
+        for key, body in difference.changed():
+            sink.put(key, body)
+        for key in difference.vanished() if report.deleted else ():
+            sink.put(key, None)
         sink.close()
     except sqlite3.Error as error:
         sink.abort()
@@ -149,7 +132,8 @@ def _read(
     if table.kind == "xlsx":  # whose dates are given as ISO times whatever they look like
         mapping = with_iso_times(mapping)
     columns = list(mapping.read_columns)
-    maker = RecordMaker(mapping, columns, keys, options.source, options.loaded_at)
+    report.columns_absent = [name for name in columns if name not in table.header]
+    maker = RecordMaker(mapping, columns, keys, options.loaded_at)
     for line, cells in table.rows(columns):
         report.rows += 1
         try:
@@ -170,7 +154,7 @@ def _judge(difference: _Difference, report: LoadReport, options: LoadOptions, ot
     report.new, report.changed, report.unchanged, report.vanished = difference.counts()
     before, after, gone = difference.sums()
     report.version_before = table_version(report.table, before)
-    if options.delete_vanished and report.vanished and not report.rejected:
+    if options.snapshot and report.vanished and not report.rejected:
         known = report.changed + report.unchanged + report.vanished
         if report.vanished > max(_FEW, VANISHED_SHARE_MAX * known) and not options.accept_vanished:
             raise ImportFault(

@@ -1,9 +1,9 @@
-"""Where a load of reference data goes: the topic, a file for backtests, or nowhere."""
+"""Where an import of reference data goes: the topic, a file for backtests, or a dry run's sample."""
 
 from __future__ import annotations
 
 from streams.importing.kafka_sink import KafkaTopic
-from streams.importing.sinks import JsonLines
+from streams.importing.sinks import JsonLines, Sample
 
 
 class ReferenceTopic(KafkaTopic):
@@ -23,11 +23,16 @@ class ReferenceFile(JsonLines):
             self.send(key, body)
 
 
-class Nowhere:
-    """A dry run's sink."""
+class ReferenceSample:
+    """A dry run's sink: keeps the first rows, sends nothing."""
+
+    def __init__(self, sample: Sample) -> None:
+        self._sample = sample
 
     def put(self, key: str, body: bytes | None) -> None:
-        """Do nothing."""
+        """Keep the row if it is one of the first."""
+        if body is not None:
+            self._sample.send(key, body)
 
     def close(self) -> None:
         """Do nothing."""

@@ -90,3 +90,32 @@ class Report:
         if self.snapshot is not None:
             told["snapshot"] = asdict(self.snapshot)
         return told
+
+
+@dataclass
+class LoadReport:
+    """What an import of reference data did, in rows of the topic: of a citizen there is one for each secret in use."""
+
+    mapping: str = ""
+    table: str = ""
+    file: str = ""
+    read_as: str = ""
+    rows: int = 0
+    blank_lines: int = 0
+    repeated_rows: int = 0
+    formulas: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    vanished: int = 0
+    deleted: int = 0
+    """of those that vanished"""
+    version_before: str = ""
+    version: str = ""
+    rejected: Counter[str] = field(default_factory=Counter)
+    columns_not_read: list[str] = field(default_factory=list)
+    columns_absent: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as plain values for JSON."""
+        return asdict(self) | {"rejected": self.rejected.total(), "rejected_by_reason": dict(self.rejected)}

@@ -33,6 +33,7 @@ def run_import(
     constants: dict[str, Cell] | None = None,
     file_time: str | None = None,
     before_sending: Callable[[], None] | None = None,
+    now_ms: int | None = None,
 ) -> Report:
     """Send the file's events to the sink and return what was done.
 
@@ -40,7 +41,8 @@ def run_import(
     would have sent them when they occurred, those of one instant in the order of their rows. `constants` are set on
     every event; `file_time` is what `{file.time}` says, by default when the file was last written. `on_rejection` is called
     for each rejected row, first for those that cannot be read, then for those that give no valid event; `before_sending` once
-    the whole file was read. Raises ImportFault and ConfigFileError; the sink is then aborted.
+    the whole file was read. A row that claims to be of two hours after `now_ms` is rejected, as intake would. Raises ImportFault
+    and ConfigFileError; the sink is then aborted.
     """
     spool = Spool()
     try:
@@ -51,7 +53,8 @@ def run_import(
             reading.close()
         extra = constants or {}
         reading.report.backfill = bool(extra.get("backfill", mapping.file.constants.get("backfill", False)))
-        _convert(reading, spool, EventMaker(reading.mapping, columns, extra, file_time=file_time or time_of(path)))
+        at = file_time or time_of(path)
+        _convert(reading, spool, EventMaker(reading.mapping, columns, extra, file_time=at, now_ms=now_ms))
         if before_sending is not None:
             before_sending()
         for ticket_id, body in spool.events_by_time():

@@ -36,6 +36,7 @@ class SnapshotOptions:
     `backfill`: every event is history; None: those of the first snapshot are. `baseline`: remember the tickets, send nothing.
     `at`: when the snapshot was made (RFC 3339), by default when the file was last written. `accept_vanished`: believe that many
     tickets are missing. `sha256`: the file's content, recorded as done together with the new state. `keep`: false for a dry run.
+    `now_ms`: a row that claims to be of two hours later is rejected, as intake would; None: not looked at.
     """
 
     backfill: bool | None = None
@@ -44,6 +45,7 @@ class SnapshotOptions:
     accept_vanished: bool = False
     sha256: str | None = None
     keep: bool = True
+    now_ms: int | None = None
 
 
 def run_snapshot(
@@ -143,7 +145,9 @@ class _Taking:
         mapping = reading.mapping
         extra = self._extra(mapping)
         reading.report.backfill = bool(extra.get("backfill", mapping.file.constants.get("backfill", False)))
-        self._maker = EventMaker(mapping, reading.columns, extra, file_time=self._at, seal=state.seal)
+        self._maker = EventMaker(
+            mapping, reading.columns, extra, file_time=self._at, seal=state.seal, now_ms=options.now_ms
+        )
         self._claims = any(event.event_id is not None for event in mapping.file.events)
         self._remembered = sorted(mapping.remembered)
         self._layouts = state.layouts
@@ -289,7 +293,8 @@ class _Taking:
             self.pending.add_events(events)
             for event in events:
                 self._reading.report.events[event.type] += 1
-        before = self._state.count() if speak and missing > _VANISHED_FREE else 0
+        may_speak = speak and not self._unreadable
+        before = self._state.count() if may_speak and missing > _VANISHED_FREE else 0
         if before and not options.accept_vanished and missing > VANISHED_SHARE_MAX * before:
             raise ImportFault(
                 f"{missing} of {before} tickets are missing in {self._reading.report.file}, and the mapping makes events of them: "

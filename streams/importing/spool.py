@@ -33,7 +33,7 @@ class Spool:
         self._db.execute("PRAGMA temp_store = FILE")
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("CREATE TABLE rows (key TEXT, place, line INTEGER, cells BLOB)")
-        self._db.execute("CREATE TABLE ids (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._db.execute("CREATE TABLE ids (id TEXT PRIMARY KEY, digest BLOB) WITHOUT ROWID")
         self._db.execute("CREATE TABLE events (instant INTEGER, ticket TEXT, body BLOB)")
         self._db.execute("BEGIN")  # never committed: a commit for each row would write it out each time
         self._waiting: list[tuple[str, int | str, int, bytes]] = []
@@ -65,8 +65,20 @@ class Spool:
         marks = ",".join("?" * len(ids))
         if self._db.execute(f"SELECT 1 FROM ids WHERE id IN ({marks}) LIMIT 1", ids).fetchone():  # noqa: S608 - only marks
             return False
-        self._db.executemany("INSERT INTO ids VALUES (?)", [(one,) for one in ids])
+        self._db.executemany("INSERT INTO ids (id) VALUES (?)", [(one,) for one in ids])
         return True
+
+    def claim(self, event_id: str, digest: bytes) -> bytes | None:
+        """Take an event id for content of this digest; return None, or the digest of the content that has it already."""
+        if self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (event_id, digest)).rowcount:
+            return None
+        found: bytes = self._db.execute("SELECT digest FROM ids WHERE id = ?", (event_id,)).fetchone()[0]
+        return found
+
+    def tickets(self) -> int:
+        """Return how many tickets the events are of."""
+        found: int = self._db.execute("SELECT count(DISTINCT ticket) FROM events").fetchone()[0]
+        return found
 
     def add_event(self, instant: int, ticket_id: str, body: bytes) -> None:
         """Keep an event until all are known."""

@@ -51,4 +51,6 @@ def open_table(path: Path, settings: Input, progress: Progress | None = None) ->
         raise ImportFault(f"{path} is an old .xls workbook, or one with a password: save it as .xlsx without one")
     if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<table", b"<?xml", b"<meta")):
         raise ImportFault(f"{path} is a web page or XML under another name: open it in a spreadsheet, save it as .xlsx")
+    if start.startswith((b'{"', b'\xef\xbb\xbf{"')):
+        raise ImportFault(f"{path} is JSON Lines and no table: ticket events are imported so without --mapping")
     return CsvFile(path, settings, progress)

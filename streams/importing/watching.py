@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from models.strict_yaml import ConfigFileError
 from streams.importing.faults import ImportFault, SinkFault
 from streams.importing.rejections import Rejections
-from streams.importing.report import Rejection, Report
+from streams.importing.report import LoadReport, Rejection, Report
 from streams.importing.state import DoneFile, ImportState
 
 DONE, FAILED = "done", "failed"
@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
 
     file: str
     ending: Ending
-    report: Report | None = None
+    report: Report | LoadReport | None = None
     problem: str | None = None
     unreadable: bool = False
 
@@ -66,7 +66,7 @@ class FileChangedError(ImportFault):
 
 
 Mark = tuple[int, int, int]
-Take = Callable[[Path, str, Callable[[], None], Callable[[Rejection], None]], Report]
+Take = Callable[[Path, str, Callable[[], None], Callable[[Rejection], None]], Report | LoadReport]
 """(the file, its SHA-256, what is to be called before anything is sent, what is told of rejected rows) → the report"""
 
 
@@ -80,7 +80,7 @@ class Watcher:
     """Looks at a folder. `take` imports a file; `clock` gives seconds that only go forward.
 
     `snapshots`: `take` itself records the file as done, together with the state after it; and what matters is the last one's
-    content, for a table may look again as it looked before.
+    content, for a table may look again as it looked before. A table of reference data is recorded nowhere: its state is the topic.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Watcher:
             return Outcome(path.name, Ending.POSTPONED, problem=str(fault))
         except (ImportFault, ConfigFileError) as fault:
             return self._finish(path, FAILED, Outcome(path.name, Ending.FAILED, problem=str(fault)), rejected)
-        if not self._snapshots:
+        if not self._snapshots and isinstance(report, Report):
             self._state.add_done(DoneFile(sha256, path.name, report.rows, report.events.total()))
         return self._finish(path, DONE, Outcome(path.name, Ending.IMPORTED, report), rejected)
 
