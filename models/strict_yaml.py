@@ -20,6 +20,7 @@ MAX_DEPTH = 20
 
 Model = TypeVar("Model", bound=BaseModel)
 _TYPE_TRIED = re.compile(r"constrained-\w+|[\w-]+[\[(].*|(?:[A-Z][a-z]+){2,}")
+_DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")
 KeyPath = tuple[str | int, ...]
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -136,6 +137,11 @@ def _build(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], source: st
         return _build_mapping(node, path, lines, source)
     if isinstance(node, yaml.SequenceNode):
         return [_build(item, (*path, index), lines, source) for index, item in enumerate(node.value)]
+    if node.tag == "tag:yaml.org,2002:int" and not _DECIMAL.fullmatch(node.value):
+        # YAML reads 010 as eight, and 1:30 as ninety.
+        raise ConfigFileError(
+            source, line, "a number that YAML reads otherwise than people: write it as a plain decimal, or in quotes"
+        )
     try:
         return _SCALARS.construct_object(node)
     except (ValueError, yaml.YAMLError):

@@ -6,13 +6,15 @@ days it was reckoned with.
 """
 
 import hashlib
+import re
+import unicodedata
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import orjson
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from models.base import Contract
 from models.strict_yaml import Document, KeyPath, read_yaml
@@ -22,8 +24,22 @@ _FIRST_YEAR, _LAST_YEAR = 1991, 2099
 _MUST_BE_OFF = ((1, 1), (5, 1), (10, 1))
 _FEWEST_DAYS_OFF = 20
 _LONGEST_SPAN_DAYS = 31
+_WORK_DAYS = range(200, 281)
+"""every year since 2004 had 248 to 252; one that has far more or fewer is half typed, or would put every limit off"""
+_SPAN = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:/([0-9]{4}-[0-9]{2}-[0-9]{2}))?")
 
-ShortLine = Annotated[str, Field(min_length=1, max_length=200)]
+
+def _one_line(text: str) -> str:
+    if (
+        text.strip() != text
+        or not text
+        or any(unicodedata.category(char)[0] == "C" or char in "\u2028\u2029" for char in text)
+    ):
+        raise ValueError("write one line of text, with no space at either end and no control character")
+    return text
+
+
+ShortLine = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]
 VersionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 DaySpan = Annotated[str, Field(max_length=30, description="a day 2027-01-01, or a span 2027-02-05/2027-02-11")]
 
@@ -123,7 +139,13 @@ def _year(document: Document, index: int, file: YearFile) -> Year:
             raise document.error(
                 (*where, "holidays"), f"{file.year}-{month:02}-{number:02} is missing: give the whole year"
             )
-    return Year(frozenset(off), frozenset(made_up))
+    year = Year(frozenset(off), frozenset(made_up))
+    work_days = sum(map(year.works, _days_of(file.year)))
+    if work_days not in _WORK_DAYS:
+        raise document.error(
+            where, f"{file.year} would have {work_days} work days; every year since 2004 had 248 to 252"
+        )
+    return year
 
 
 def _days(document: Document, file: CalendarFile, years: dict[int, Year]) -> dict[date, bool]:
@@ -139,18 +161,25 @@ def _days(document: Document, file: CalendarFile, years: dict[int, Year]) -> dic
     return days
 
 
+def _span(text: str) -> tuple[date, date]:
+    """Return the first and the last day of a span. Raises ValueError; other forms that `fromisoformat` takes are a slip here."""
+    parts = _SPAN.fullmatch(text)
+    if parts is None:
+        raise ValueError
+    first = date.fromisoformat(parts[1])
+    return first, date.fromisoformat(parts[2]) if parts[2] else first
+
+
 def _dates(document: Document, where: KeyPath, spans: list[str], year: int | None) -> dict[date, KeyPath]:
     """Return each day of some spans, with its place in the file."""
     found: dict[date, KeyPath] = {}
     for index, span in enumerate(spans):
         place = (*where, index)
-        first_text, _, last_text = span.partition("/")
         try:
-            first = date.fromisoformat(first_text)
-            last = date.fromisoformat(last_text) if last_text else first
+            first, last = _span(span)
         except ValueError:
             raise document.error(place, f"{span!r} is no day: write 2027-01-01, or 2027-02-05/2027-02-11") from None
-        if not first <= last <= first + timedelta(days=_LONGEST_SPAN_DAYS):
+        if not 0 <= (last - first).days <= _LONGEST_SPAN_DAYS:
             raise document.error(place, f"{span} does not run forward, or over more than {_LONGEST_SPAN_DAYS} days")
         for number in range((last - first).days + 1):
             day = first + timedelta(days=number)

@@ -100,19 +100,22 @@ def suspended_over_due(lineage: Lineage, now: int) -> list[Trick]:
     for pause in lineage.pauses:
         ended = pause.until.at if pause.until else now
         ticket = lineage.tickets[pause.since.ticket_id]
+        tricks: list[Trick] = []
         for deadline in lineage.deadlines:
-            due = _due_then(deadline, pause.since)
+            due, incomplete = _due_then(deadline, pause.since)
             ran = deadline.ended_at is None or deadline.ended_at >= due
             if (
                 near_at(deadline.start, due) <= pause.since.at < due <= ended
                 and ran
                 and concerns(lineage, ticket, deadline.event, deadline.unit, pause.unit)
             ):
-                found.append(Trick(deadline.event, pause.since))
-                break
+                tricks.append(Trick(deadline.event, pause.since, incomplete))
+        if tricks:  # one suspension is one trick, though it ran over several limits
+            found.append(min(tricks, key=lambda one: one.incomplete))
     return found
 
 
-def _due_then(deadline: Deadline, event: Event) -> int:
-    """Return when a limit was due as things stood at an event."""
-    return next((one.due for one in deadline.moved if one.event.at > event.at), deadline.due)
+def _due_then(deadline: Deadline, event: Event) -> tuple[int, bool]:
+    """Return when a limit was due as things stood at an event, and whether a work day was counted that is not announced."""
+    moved = next((one for one in deadline.moved if one.event.at > event.at), None)
+    return (deadline.due, deadline.incomplete) if moved is None else (moved.due, moved.incomplete)

@@ -1,7 +1,7 @@
 """The facts about time: how long the citizen waits, how far limits have run, whose clock runs, and what was done to the clocks."""
 
 from rules import clocks, views, waiting
-from rules.fact import Fact, count
+from rules.fact import Fact
 
 FACTS_OF_TIME: tuple[Fact, ...] = (
     Fact(
@@ -150,17 +150,22 @@ FACTS_OF_TIME: tuple[Fact, ...] = (
         of="pauses",
         passing=lambda view: "挂起期间办理时限已到",
     ),
-    count(
-        "extended_late",
+    Fact(
         "stop_clock.extended_after_due",
+        "int",
         "approved extensions that were asked for when the limit had passed (到期后延期)",
+        lambda view: len(views.borne_out(view, view.lineage.extended_late)),
+        lambda view: views.both(view.lineage.extended_late),
+        work_days=True,
+        of="extended_late",
     ),
     Fact(
         "stop_clock.closed_and_reopened",
         "int",
         "resolutions when a limit was near that were undone within seven days by a reopening, a rejected review or a redo (抢点办结后再开)",
-        lambda view: len(view.lineage.undone),
+        lambda view: len(views.borne_out(view, view.lineage.undone)),
         lambda view: views.both(view.lineage.undone),
+        work_days=True,
         of="undone",
     ),
     Fact(

@@ -105,6 +105,8 @@ class Trick(NamedTuple):
 
     before: Event
     after: Event
+    incomplete: bool = False
+    """the limit that it plays with was reckoned with a work day that is not announced yet"""
 
 
 @dataclass(slots=True)
@@ -211,12 +213,12 @@ class Lineage:
     contacts: list[Event] = field(default_factory=list)
     hasty: list[Event] = field(default_factory=list)
     """resolutions within minutes of the dispatch, with nobody contacted"""
-    closed_near: Event | None = None
-    """the resolution that came when a limit was near, while nothing undid it"""
+    closed_near: tuple[Event, bool] | None = None
+    """the resolution that came when a limit was near, while nothing undid it; and whether only unannounced work days made it near"""
     undone: list[Trick] = field(default_factory=list)
     """such resolutions that were undone within days"""
-    extended_late: list[Event] = field(default_factory=list)
-    """extensions of a limit that had passed when they were asked for"""
+    extended_late: list[Trick] = field(default_factory=list)
+    """what laid a limit that had passed when its extension was asked for, and the extension"""
     recalled: dict[str | None, Event] = field(default_factory=dict)
     """by unit: its recall, while the ticket was in nobody else's hand since"""
     handed_back: list[Trick] = field(default_factory=list)

@@ -111,8 +111,9 @@ def extend(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     theirs = [one for one in running if event.unit is None or one.unit is None or one.unit == event.unit]
     moving = theirs or running[-1:]
     since = asked[-1] if asked else event
-    if any(one.due <= since.at for one in moving):
-        lineage.extended_late.append(event)
+    late = min((one for one in moving if one.due <= since.at), key=lambda one: one.incomplete, default=None)
+    if late is not None:
+        lineage.extended_late.append(Trick(late.event, event, late.incomplete))
     until = event.data.get("until") or (asked[-1].data.get("until") if asked else None)
     if until is None:
         return
@@ -223,17 +224,23 @@ def note_resolution(lineage: Lineage, ticket: Ticket, event: Event) -> None:
         contacted = any(one.at >= since and of_same(lineage, ticket, one) for one in lineage.contacts)
         if since <= event.at < since + HASTY_TIME and not contacted:
             lineage.hasty.append(event)
-    for deadline in lineage.deadlines:
-        near = near_at(deadline.start, deadline.due) <= event.at <= deadline.due
-        if near and deadline.ended_at is None and _ends(lineage, Ending(event, None, stops=True), deadline):
-            lineage.closed_near = event
+    near = [
+        one.incomplete
+        for one in lineage.deadlines
+        if one.ended_at is None
+        and near_at(one.start, one.due) <= event.at <= one.due
+        and _ends(lineage, Ending(event, None, stops=True), one)
+    ]
+    if near:
+        lineage.closed_near = event, all(near)
 
 
 def note_undone(lineage: Lineage, event: Event) -> None:
     """Remember that a resolution that came when a limit was near did not hold."""
-    closed = lineage.closed_near
-    if closed is not None and closed.at <= event.at <= closed.at + UNDONE_TIME:
-        lineage.undone.append(Trick(closed, event))
+    if lineage.closed_near is not None:
+        closed, incomplete = lineage.closed_near
+        if closed.at <= event.at <= closed.at + UNDONE_TIME:
+            lineage.undone.append(Trick(closed, event, incomplete))
     lineage.closed_near = None
 
 

@@ -210,6 +210,10 @@ def _profile(document: Document, where: KeyPath, file: ProfileFile, version: str
 def _rows(document: Document, where: KeyPath, files: list[RowFile]) -> tuple[Row, ...]:
     rows: list[Row] = []
     for index, file in enumerate(files):
+        for name in ("request_type", "urgency"):
+            named = getattr(file, name) or ()
+            if len(set(named)) < len(named):
+                raise document.error((*where, index, name), f"{name}: one stands twice")
         limit = Limit(file.limit.value, file.limit.unit) if file.limit is not None else None
         row = Row(frozenset(file.request_type or ()), frozenset(file.urgency or ()), limit)
         if all(any(above.fits(*case) for above in rows) for case in _cases(row)):

@@ -28,8 +28,8 @@ def notes_of(lineage: Lineage) -> dict[tuple[str, str], str]:
             note(one.event, f"超过退单时限{format_minute(one.allowed_until)}")
         if one.last_minute:
             note(one.event, "办理时限所剩不足一成")
-    for event in lineage.extended_late:
-        note(event, "时限已过才申请延期")
+    for trick in lineage.extended_late:
+        note(trick.after, "时限已过才申请延期")
     for trick in lineage.undone:
         note(trick.after, f"{format_minute(trick.before.at)}临期办结后再开")
     for trick in lineage.handed_back:

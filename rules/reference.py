@@ -222,7 +222,9 @@ class Reference:
             for length in range(len(category), -1, -1):
                 for key in self._at_place.get((place, category[:length]), ()):
                     row = self._projects.at(key, at)
-                    if row is not None and _place_of(row) == (place, category[:length]):
+                    # A project that moved has a row for each place: the one of that day may be of another.
+                    moved = isinstance(self._projects.rows[key], list)
+                    if row is not None and not (moved and _place_of(row) != (place, category[:length])):
                         return key, row[0], row[1]
         return None
 

@@ -43,6 +43,7 @@ class View:
             any(one.incomplete or any(moved.incomplete for moved in one.moved) for one in lineage.deadlines)
             or any(one.incomplete for one in lineage.acceptances)
             or any(one.incomplete for one in lineage.returns)
+            or any(one.incomplete for one in (*lineage.extended_late, *lineage.undone))
         )
 
     @property
@@ -260,12 +261,17 @@ def sign_events(view: View) -> list[Event]:
 
 def both(tricks: Iterable[Trick]) -> list[Event]:
     """Return the events of some tricks: what was, and what was done."""
-    return [event for trick in tricks for event in trick]
+    return [event for trick in tricks for event in (trick.before, trick.after)]
+
+
+def borne_out(view: View, tricks: Iterable[Trick]) -> list[Trick]:
+    """Return those of some tricks that count: asked by announced work days alone, not those with a limit that was reckoned with others."""
+    return [one for one in tricks if not (view.announced and one.incomplete)]
 
 
 def suspended_over_due(view: View) -> list[Trick]:
     """Return the suspensions that ran over the due time of a limit that was near."""
-    return clocks.suspended_over_due(view.lineage, view.now)
+    return borne_out(view, clocks.suspended_over_due(view.lineage, view.now))
 
 
 def clock_ends(view: View) -> list[Event]:

@@ -31,7 +31,7 @@ from tests.builders import KEYS, Run, engine, reader
 from tests.directory_support import delivery_files, file_settings
 from tests.kafka_support import Worker, eventually, read_all
 
-OWN_RULES = frozenset({"P01", "P02", "P03", "P06", "P07", "P09", "P10", "P12"})
+OWN_RULES = frozenset({"P01", "P02", "P03", "P04", "P05", "P06", "P07", "P09", "P10", "P12"})
 """Those that judge one ticket by its own events alone."""
 IDLE_SECONDS = 90.0
 SECRET = WebhookSecret(bytes(range(32)))

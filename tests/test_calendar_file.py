@@ -13,6 +13,7 @@ from rules.calendar_file import calendar_of, load_calendar, remarks_on
 from tests.reckoning_support import YEAR_2027
 
 EXAMPLE = Path(__file__).parent.parent / "deploy" / "calendar.example.yaml"
+EVERY_DAY = ", ".join(f"2027-{month:02}-02/2027-{month:02}-28" for month in range(2, 13)) + ", 2027-05-01"
 DAYS = YEAR_2027 + 'days:\n  - {date: "2026-08-12", work: false, why: 试}\n'
 
 
@@ -63,6 +64,20 @@ WRONG = [
     ("a day of another year", YEAR_2027.replace("2027-05-01", "2028-05-01"), 5, "no day of 2027"),
     ("a span that runs back", YEAR_2027.replace("2027-01-04/2027-01-08", "2027-01-08/2027-01-04"), 5, "forward"),
     ("a span over months", YEAR_2027.replace("2027-01-04/2027-01-08", "2027-01-04/2027-03-08"), 5, "31 days"),
+    ("a week in place of a day", YEAR_2027.replace("2027-05-01", "2027-W18-6"), 5, "is no day"),
+    ("a span without an end", YEAR_2027.replace("2027-05-01", "2027-05-01/"), 5, "is no day"),
+    ("a span at the end of time", DAYS.replace("2026-08-12", "9999-12-01/9999-12-31"), 8, "not announced"),
+    (
+        "spans that overlap",
+        YEAR_2027.replace("2027-05-01", "2027-01-08/2027-01-09, 2027-05-01"),
+        5,
+        "01-08 stands twice",
+    ),
+    ("a year without work", YEAR_2027.replace("2027-05-01", EVERY_DAY), 4, "work days; every year since 2004"),
+    ("a year that is no number", YEAR_2027.replace("year: 2027", "year: .nan"), 4, "year"),
+    ("a year told in sixties", YEAR_2027.replace("year: 2027", "year: 33:47"), 4, "as a plain decimal"),
+    ("a line that is two", YEAR_2027.replace("虚构,", '"虚构\\n').replace("通知\n", '通知"\n'), 2, "source"),
+    ("an alias bomb", "version: &a [x, x]\n" + YEAR_2027, 1, "alias"),
     ("a day twice", YEAR_2027.replace("2027-01-04/", "2027-01-01/"), 5, "stands twice"),
     ("no day off on the first of May", YEAR_2027.replace(" 2027-05-01,", ""), 5, "2027-05-01 is missing"),
     ("a make-up day in the week", YEAR_2027.replace("2027-01-17", "2027-01-18"), 6, "no Saturday or Sunday"),

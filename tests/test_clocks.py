@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.times import DAY
+from models.base import Level, Status
+from models.times import DAY, format_instant, parse_instant
 from rules.clocks import idle_clock, suspension_clock, unit_clock
+from rules.conditions import compile_condition
 from rules.driver import Driver
 from rules.engine import Engine
 from rules.event import by_time
 from rules.facts import BY_PATH, INDEX, compute, next_wake, plan
 from rules.fold import fold
 from rules.notes import notes_of
-from rules.pack import Pack, default_pack
+from rules.pack import Pack, Rule
+from rules.reckoning import Reckoning, plain_reckoning
 from rules.views import View
-from tests.builders import Story, day, event_of, facts_at, lineage_of
+from tests.builders import Story, day, engine, event_of, facts_at, lineage_of
 from tests.histories import SPAN_DAYS, histories
+from tests.reckoning_support import with_2027
 
 A, B = "U-A", "U-B"
 UNTIL = SPAN_DAYS + 40
@@ -93,16 +98,15 @@ def test_clocks_never_go_back_and_never_run_faster_than_time(
             assert clock(lineage, instant).days == first.days + 1 > clock(lineage, instant - 1).days
 
 
-def _trial(path: str, number: int) -> Engine:
+def trial_rule(condition: str, level: Level) -> Rule:
+    """Return a rule of one level."""
+    (rule,) = [one for one in engine().pack.rules if one.id == "P12"]
+    return replace(rule, conditions={level: compile_condition(condition)}, headlines={})
+
+
+def _trial(path: str, number: int, reckoning: Reckoning | None = None) -> Engine:
     """Return an engine with one rule, about a clock."""
-    from dataclasses import replace
-
-    from models.base import Level
-    from rules.conditions import compile_condition
-
-    (rule,) = [one for one in default_pack().rules if one.id == "P12"]
-    condition = compile_condition(f"{path} >= {number}")
-    return Engine(Pack("trial", (replace(rule, conditions={Level.YELLOW: condition}, headlines={}),)))
+    return Engine(Pack("trial", (trial_rule(f"{path} >= {number}", Level.YELLOW),)), reckoning)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +268,7 @@ def test_a_clock_that_is_stopped_or_set_back(name: str) -> None:
         (
             "stop_clock.extended_after_due",
             held()(12, "extension_approved", unit=A, until="2025-04-02T09:00:00+08:00"),
-            ["T-1-003"],
+            ["T-1-002", "T-1-003"],
             "时限已过才申请延期",
         ),
         (
@@ -292,6 +296,56 @@ def test_a_trick_is_borne_out_by_its_events(path: str, story: Story, events: lis
     assert sorted(event.event_id for event in BY_PATH[path].support(View(lineage, {}, day(20)))) == events
     if note is not None:
         assert notes_of(lineage)[story.ticket, events[-1]].split(";")[-1] == note
+
+
+def crossing() -> Story:
+    """Tell of a limit of five work days that runs into a year that nobody has announced: it is near on 01-05, and due on 01-06."""
+    told = Story()("2026-12-28T09:00:00+08:00", "registered")
+    return told("2026-12-29T10:00:00+08:00", "dispatched", unit=A, limit={"value": 5, "unit": "work_days"})
+
+
+UNSURE: dict[str, Story] = {
+    "stop_clock.suspended_over_due": crossing()("2027-01-05T11:00:00+08:00", "suspended", unit=A),
+    "stop_clock.extended_after_due": crossing()(
+        "2027-01-06T11:00:00+08:00", "extension_approved", unit=A, until="2027-01-20T10:00:00+08:00"
+    ),
+    "stop_clock.closed_and_reopened": crossing()("2027-01-05T11:00:00+08:00", "resolved", unit=A)(
+        "2027-01-06T11:00:00+08:00", "review_rejected", unit=A
+    ),
+}
+
+
+@pytest.mark.parametrize("path", UNSURE)
+def test_a_trick_that_only_unannounced_days_make_one_is_never_red_and_is_taken_back(path: str) -> None:
+    story = UNSURE[path]
+    pack = Pack("trial", (trial_rule(f"{path} >= 1", Level.RED),))
+    driver = Driver(Engine(pack, plain_reckoning()))
+    alerts = [alert for event in story.events for alert in driver.feed(event)]
+    (alert, *more) = alerts + driver.advance(parse_instant("2027-01-07T12:00:00+08:00"))
+    assert more == []
+    assert (alert.level, "calendar_incomplete" in alert.flags) == (Level.YELLOW, True)
+    assert [event.event_id for event in BY_PATH[path].support(View(lineage_of(story), {}, driver.clock))]
+    arrived = driver.reckon(Engine(pack, with_2027(None)))  # by which the limit is due on 01-13
+    assert [one.status for one in arrived] == [Status.RETRACTED]
+
+
+@pytest.mark.parametrize("path", UNSURE)
+def test_a_trick_that_announced_days_make_one_is_red(path: str) -> None:
+    pack = Pack("trial", (trial_rule(f"{path} >= 1", Level.RED),))
+    earlier = [
+        {name: _earlier(value) if name in ("occurred_at", "until") else value for name, value in record.items()}
+        for record in UNSURE[path].records
+    ]
+    driver = Driver(Engine(pack, plain_reckoning()))
+    alerts = [alert for record in earlier for alert in driver.feed(event_of(record))]
+    alerts += driver.advance(parse_instant("2026-12-09T12:00:00+08:00"))
+    assert [one.level for one in alerts] == [Level.RED]
+    assert "calendar_incomplete" not in alerts[0].flags
+
+
+def _earlier(when: str) -> str:
+    """Return the same time four weeks before, among ordinary work days of an announced year: no New Year's Day lies between."""
+    return format_instant(parse_instant(when) - (28 + when.startswith("2027")) * DAY)
 
 
 RATINGS: dict[str, tuple[Story, int]] = {

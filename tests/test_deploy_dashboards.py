@@ -193,7 +193,7 @@ def _feed(service: Live, port: int) -> None:
     service.send([*to_bytes([*stories, *withdrawn.records]), b'{"ticket_id": "Q-1", "type": 7}'])
     posted = body("V-1", "registered", 0, event_id="V-1-1", nobody_reads_this="x")
     _called(port, SENDER_TOKEN, {"events": [posted]}, 202)
-    _called(port, SENDER_TOKEN, {"events": [posted | {"type": "unheard_of"}]}, 422)
+    _called(port, SENDER_TOKEN, {"events": [posted | {"occurred_at": "yesterday"}]}, 422)
     service.idle()
     service.tick(UNTIL)
     service.idle()

@@ -281,10 +281,18 @@ def test_a_broker_that_does_not_answer_is_named_with_the_remedy(data: Path) -> N
 
 
 @pytest.mark.kafka
-def test_events_arrive_in_kafka_by_ticket(data: Path, kafka: EmbeddedKafka, topics: TopicSet) -> None:
+def test_events_arrive_in_kafka_by_ticket(data: Path, tmp_path: Path, kafka: EmbeddedKafka, topics: TopicSet) -> None:
     from tests.kafka_support import read_all
 
     servers = kafka.bootstrap_servers
+    lines = tmp_path / "events.jsonl"
+    body = {"event_id": "7-archived", "ticket_id": "7", "type": "archived"}
+    lines.write_text(
+        "".join(json.dumps(body | {"occurred_at": at}) + "\n" for at in ("2025-06-01T08:00:00", "2099-06-01T08:00:00"))
+    )
+    events = [str(lines), "--bootstrap-servers", servers, "--prefix", topics.prefix, "--json"]
+    told = json.loads(CliRunner().invoke(APP, events).stdout)
+    assert (told["events"], told["rejected_by_reason"]) == (1, {"in_the_future": 1})
     result = command(data, "--bootstrap-servers", servers, "--prefix", topics.prefix, "--json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["events"] == 2
@@ -292,6 +300,7 @@ def test_events_arrive_in_kafka_by_ticket(data: Path, kafka: EmbeddedKafka, topi
     assert sorted((record.key, json.loads(record.value or b"")["event_id"]) for record in records) == [
         (b"1", "1-registered"),
         (b"4", "4-registered"),
+        (b"7", "7-archived"),
     ]
 
 

@@ -162,6 +162,11 @@ WRONG = [
     ("a length without end", CITY.replace("value: 15", "value: .inf"), 9, "value"),
     ("an unknown request type", CITY.replace("[praise]", "[prise]"), 18, "request_type"),
     ("an unknown urgency", CITY.replace("[critical]", "[high]"), 8, "urgency"),
+    ("a request type twice", CITY.replace("[praise]", "[praise, praise]"), 18, "stands twice"),
+    ("a length told in sixties", CITY.replace("value: 15", "value: 1:30"), 9, "as a plain decimal"),
+    ("a length told in eights", CITY.replace("value: 15", "value: 015"), 9, "as a plain decimal"),
+    ("a name over two lines", CITY.replace("试市", '"试市\\n乙"'), 3, "name"),
+    ("a district of nothing but a space", CITY.replace("districts: []", 'districts: [" "]'), 5, "districts"),
     ("an empty list", CITY.replace("[praise]", "[]"), 18, "request_type"),
     ("a row that says no limit nor none", CITY.replace("        limit: null\n", ""), 18, "limit"),
     (

@@ -220,6 +220,21 @@ def test_a_project_named_by_the_event_goes_before_its_place() -> None:
     assert data["reference"]["projects"][1:] == ["PRJ-2", "另一项目", None]
 
 
+def test_a_project_that_has_a_row_for_each_of_its_places_is_met_where_it_was_on_that_day() -> None:
+    rows = [
+        row("projects", "PRJ-1", None, "2025-03-10", name="试", community="试社区"),
+        row("projects", "PRJ-1", "2025-03-10", name="试", community="新社区"),
+    ]
+    for day, community, is_met in (
+        (0, "试社区", True),
+        (0, "新社区", False),
+        (9, "试社区", False),
+        (9, "新社区", True),
+    ):
+        data = joined(Reference(rows), Story().complaint(day, place={"community": community}).records[0]).data
+        assert ("reference" in data) is is_met
+
+
 def test_a_project_that_moves_is_met_at_its_new_place_alone() -> None:
     reference = Reference([project("PRJ-1", **PLACE)])
     reference.put(project("PRJ-1", community="新社区"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -292,6 +293,14 @@ def test_too_many_posts_and_two_routes_for_one_name_are_refused(tmp_path: Path) 
 def test_every_plain_layout_is_a_sound_mapping(table: ReferenceTable) -> None:
     assert load_table_mapping(table, table.value).file.table is table
     assert table_of(table.value) is table
+
+
+def test_the_mapping_in_the_documentation_takes_a_table(tmp_path: Path) -> None:
+    page = Path(__file__).parent.parent / "docs" / "reference-data.md"
+    [mapping] = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    topic, path = Topic(), write(tmp_path, mapping, "ours.yaml")
+    report, rejected = load(write(tmp_path, CITIZENS), topic, "citizens", mapping=path)
+    assert (report.new, rejected, report.columns_absent) == (2, [], ["标记日期"])
 
 
 @pytest.mark.parametrize(

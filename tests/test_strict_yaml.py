@@ -36,6 +36,8 @@ REFUSED: dict[str, tuple[str, int]] = {
     "a number for a text": ("name: 12\n", 1),
     "a text for a number": ("name: x\ndays: '2'\n", 2),
     "a number below its bound": ("name: x\ndays: -1\n", 2),
+    "a number in eights": ("name: x\ndays: 010\n", 2),
+    "a number in sixties": ("name: x\ndays: 1:30\n", 2),
     "an infinite number": ("name: x\nshare: .inf\n", 2),
     "not a number": ("name: x\nshare: .nan\n", 2),
     "an unknown field": ("name: x\n\nnmae: y\n", 3),

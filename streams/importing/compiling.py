@@ -27,6 +27,8 @@ class Row:
 
 Test = Callable[[Row], bool]
 Get = Callable[[Row], Any]
+Part = tuple[tuple[str, ...], str, Get]
+"""(the objects that the target lies in, its name there, what gives its value)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,11 @@ class CompiledEvent:
 
     name: str
     type: str
-    when: list[Test]
+    holds: Test
+    """of all its conditions"""
     event_id: Get | None
-    ticket_id: Get
-    occurred_at: Get
-    fields: list[tuple[list[str], Get]]
-    """(the path of the target, what gives its value)"""
+    parts: list[Part]
+    """its id, if it has one of its own, ticket, time and fields"""
 
 
 class Compiler:
@@ -60,15 +61,26 @@ class Compiler:
 
     def compile(self, template: EventTemplate) -> CompiledEvent:
         """Return the functions of one event template."""
-        return CompiledEvent(
-            template.name,
-            template.type,
-            [self._test(condition) for condition in template.when],
-            None if template.event_id is None else self._text(template.event_id),
-            self._ticket_id,
-            self._get(Template(template.occurred_at)),
-            [(target.split("."), self._value(value)) for target, value in template.fields.items()],
-        )
+        event_id = None if template.event_id is None else self._text(template.event_id)
+        parts: list[Part] = [] if event_id is None else [((), "event_id", event_id)]
+        parts += [((), "ticket_id", self._ticket_id), ((), "occurred_at", self._get(Template(template.occurred_at)))]
+        for target, value in template.fields.items():
+            *above, name = target.split(".")
+            parts.append((tuple(above), name, self._value(value)))
+        return CompiledEvent(template.name, template.type, self._all(template.when), event_id, parts)
+
+    def _all(self, conditions: list[Condition]) -> Test:
+        tests = [self._test(condition) for condition in conditions]
+        if len(tests) == 1:
+            return tests[0]
+
+        def holds(row: Row) -> bool:
+            for test in tests:  # noqa: SIM110 - a generator for each row and event costs a tenth of the import
+                if not test(row):
+                    return False
+            return True
+
+        return holds
 
     def _value(self, value: Any) -> Get:
         if isinstance(value, str):

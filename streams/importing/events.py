@@ -124,19 +124,13 @@ class EventMaker:
     def _bodies(self, events: list[CompiledEvent], row: Row) -> list[dict[str, Any]]:
         bodies = []
         for one in events:
-            if not all(test(row) for test in one.when):
+            if not one.holds(row):
                 continue
-            head = {
-                "event_id": None if one.event_id is None else one.event_id(row),
-                "ticket_id": one.ticket_id(row),
-                "type": one.type,
-                "occurred_at": one.occurred_at(row),
-            }
-            body: dict[str, Any] = {name: value for name, value in head.items() if value is not None} | self._constants
-            for path, get in one.fields:
+            body: dict[str, Any] = {"type": one.type, **self._constants}
+            for above, name, get in one.parts:
                 value = get(row)
                 if value is not None:
-                    _set(body, path, value)
+                    (_within(body, above) if above else body)[name] = value
             if one.event_id is None:
                 body = {"event_id": content_id(one.name, body), **body}
             bodies.append(body)
@@ -154,10 +148,10 @@ def content_id(name: str, body: dict[str, Any]) -> str:
     return f"{body.get('ticket_id', '')[:60]}-{phase}-{name[:30]}-{digest}"
 
 
-def _set(body: dict[str, Any], path: list[str], value: Any) -> None:
-    for name in path[:-1]:
+def _within(body: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    for name in path:
         body = body.setdefault(name, {})
-    body[path[-1]] = value
+    return body
 
 
 def _number(bodies: list[dict[str, Any]], place: int, used: int) -> None:

@@ -62,7 +62,7 @@ class JsonLines:
         self._partial = Path(name)
         raw = os.fdopen(handle, "wb")
         packed = self._target.suffix == ".gz"
-        self._file = cast(IO[bytes], gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) if packed else raw)
+        self._file = cast(IO[bytes], gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=6, mtime=0) if packed else raw)
         self._raw = raw
 
     def send(self, ticket_id: str, body: bytes) -> None:

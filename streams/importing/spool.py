@@ -37,6 +37,7 @@ class Spool:
         self._db.execute("CREATE TABLE events (instant INTEGER, ticket TEXT, body BLOB)")
         self._db.execute("BEGIN")  # never committed: a commit for each row would write it out each time
         self._waiting: list[tuple[str, int | str, int, bytes]] = []
+        self._events: list[tuple[int, str, bytes]] = []
 
     def close(self) -> None:
         """Forget everything."""
@@ -77,17 +78,23 @@ class Spool:
 
     def tickets(self) -> int:
         """Return how many tickets the events are of."""
+        self._write()
         found: int = self._db.execute("SELECT count(DISTINCT ticket) FROM events").fetchone()[0]
         return found
 
     def add_event(self, instant: int, ticket_id: str, body: bytes) -> None:
         """Keep an event until all are known."""
-        self._db.execute("INSERT INTO events VALUES (?, ?, ?)", (instant, ticket_id, body))
+        self._events.append((instant, ticket_id, body))
+        if len(self._events) >= _BATCH:
+            self._write()
 
     def events_by_time(self) -> Iterator[tuple[str, bytes]]:
         """Yield (ticket id, event) in the order of time; those of one instant as they came."""
+        self._write()
         yield from self._db.execute("SELECT ticket, body FROM events ORDER BY instant, rowid")
 
     def _write(self) -> None:
         self._db.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", self._waiting)
         self._waiting.clear()
+        self._db.executemany("INSERT INTO events VALUES (?, ?, ?)", self._events)
+        self._events.clear()
