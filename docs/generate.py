@@ -33,6 +33,8 @@ TOPICS = {
     "hw.decisions": "what was decided about an alert for each subscriber, why, and by which registry and routing tree",
     "hw.redeliveries": "what is asked of dispatch: replays, new decisions, drills",
     "hw.quarantine": "refused input: reason, field and offset, never its text",
+    "hw.quarantine-decisions": "what operators did about refused inputs",
+    "hw.reference": "other departments' tables that intake joins to events: units, posts, citizens' flags, projects",
     "hw.sealed": "shells of what was sealed",
     "hw.verdicts": "not used yet",
     "hw.orders": "not used yet",
