@@ -30,7 +30,7 @@ ROLE_TITLES: Mapping[Role, str] = {
     Role.DISPATCH: "`hotline-watch dispatch`: warnings to subscribers",
     Role.API: "`hotline-watch api`: what pullers and the console ask, events that are posted",
     Role.SENDER: "`hotline-watch import`, and the hotline platform's own producer",
-    Role.OPERATOR: "a person at the command line: `topics`, `deliveries`, `subscribers drill`, `sealed`, `reference`, import of reference data, quarantine",
+    Role.OPERATOR: "a person at the command line: `topics`, `deliveries`, `subscribers drill`, `sealed`, `reference`, imports, quarantine",
 }
 
 
