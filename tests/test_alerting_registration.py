@@ -232,7 +232,7 @@ subscribers:
         (ENTRY + "    quiet_hours: {start: '22:00'}\n", 5, "end"),
         (ENTRY + "    quiet_hours: {start: '24:00', end: '07:00'}\n", 5, "time of day"),
         (ENTRY + "    quiet_hours: {start: '7:00', end: '22:00'}\n", 5, "time of day"),
-        (ENTRY + "    quiet_hours: {start: 22:00, end: 07:00}\n", 5, "start"),  # YAML's number to the base of 60
+        (ENTRY + "    quiet_hours: {start: 22:00, end: 07:00}\n", 5, "in quotes"),  # YAML's number to the base of 60
         (ENTRY + "    quiet_hours: {start: '22:00', end: '22:00'}\n", 5, "the same"),
         (ENTRY + "    quiet_hours: {start: '22:00', end: '07:00', levels: []}\n", 5, "levels"),
         (ENTRY + "    rate_per_minute: 0\n", 5, "rate_per_minute"),

@@ -22,7 +22,7 @@ from streams.citizen_partition import CitizenPartition
 from streams.partition import RESERVED, Incoming
 from streams.routes import Out
 from streams.stored import unpack
-from streams.ticket_partition import CLOCK_KEY, TicketPartition
+from streams.ticket_partition import CLOCK_KEY, RECKONING_KEY, TicketPartition
 from streams.topics import TopicSet
 from tests.builders import Story, day, engine, event_of, run
 from tests.histories import SPAN_DAYS, histories
@@ -328,7 +328,7 @@ def test_each_touched_key_is_written_once_a_batch() -> None:
     agent = tickets(events(STORY.records))
     agent.at_work = agent.open_one(agent.table, 0)
     agent.at_work.handle([Incoming(n, value, None) for n, value in enumerate(agent.log)])
-    assert agent.table.puts == [b"T-1", CLOCK_KEY]
+    assert agent.table.puts == [RECKONING_KEY, b"T-1", CLOCK_KEY]
 
 
 def test_every_output_carries_when_its_event_was_taken() -> None:
