@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from typing import Any
 
 import orjson
@@ -286,7 +287,8 @@ def test_what_no_single_record_is_to_blame_for_is_not_sent(kafka: EmbeddedKafka,
     assert [one.value for one in read_all(kafka.bootstrap_servers, topics.tickets)] == [b'["tick",5]'] * 2
 
 
-def test_a_broker_that_is_away_is_told() -> None:
+def test_a_broker_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.topic_log.connect", partial(connect, timeout_seconds=0.3))
     result = CliRunner().invoke(app, ["quarantine", "list", "--bootstrap-servers", "127.0.0.1:1"])
     assert (result.exit_code, result.stdout) == (2, "")
     assert "no Kafka broker answers at 127.0.0.1:1" in result.stderr
