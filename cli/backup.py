@@ -34,7 +34,12 @@ def backup(
     from streams.backup_config import MissingFileError, config_files
     from streams.hold import is_up, said_running
 
-    if config is None and is_up(data) and (running := said_running(data)) is not None:
+    if config is None and is_up(data):
+        running = said_running(data)
+        if running is None:
+            fail(
+                "`up` is starting, and has not said yet which settings it runs with: try again in a minute, or say --config"
+            )
         config = running.config
     settings = settings_of(config)
     started = time.monotonic()

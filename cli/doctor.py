@@ -83,7 +83,7 @@ def _findings(
     if data is not None and is_up(data):
         running = said_running(data)
         if running is None or stillness_wanted(data):
-            said = "`up` is starting" if running is None else "a backup is being made: `up` holds still"
+            said = "a backup is being made: `up` holds still" if stillness_wanted(data) else "`up` is starting"
             yield warning(Area.SERVICES, said, "look again in a minute")
             return
     yield from check_machine(settings, data, running, workers, offline)

@@ -162,9 +162,12 @@ app.command()(quarantine_work.drop)
 
 def _letter(sender: str, entries: "list[Entry]") -> str:
     """Return the text for one sender."""
+    from streams.quarantine_log import UNNAMED
+
     times = sorted(parse_instant(entry.record.quarantined_at) for entry in entries)
+    named = "未注明来源" if sender == UNNAMED else sender
     lines = [
-        f"【{sender}】{format_minute(times[0])} 至 {format_minute(times[-1])},有 {len(entries)} 条工单事件未能接收,请处理:"
+        f"【{named}】{format_minute(times[0])} 至 {format_minute(times[-1])},有 {len(entries)} 条工单事件未能接收,请处理:"
     ]
     by_reason = Counter(entry.record.reason for entry in entries)
     for number, (reason, count) in enumerate(by_reason.most_common(), 1):

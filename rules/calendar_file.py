@@ -179,8 +179,8 @@ def _dates(document: Document, where: KeyPath, spans: list[str], year: int | Non
             first, last = _span(span)
         except ValueError:
             raise document.error(place, f"{span!r} is no day: write 2027-01-01, or 2027-02-05/2027-02-11") from None
-        if not 0 <= (last - first).days <= _LONGEST_SPAN_DAYS:
-            raise document.error(place, f"{span} does not run forward, or over more than {_LONGEST_SPAN_DAYS} days")
+        if not 0 <= (last - first).days < _LONGEST_SPAN_DAYS:
+            raise document.error(place, f"{span} does not run forward, or is longer than {_LONGEST_SPAN_DAYS} days")
         for number in range((last - first).days + 1):
             day = first + timedelta(days=number)
             if year is not None and day.year != year:

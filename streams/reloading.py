@@ -13,7 +13,7 @@ from rules.reckoning import Reckoning, load_reckoning
 
 log = logging.getLogger(__name__)
 
-Mark = tuple[tuple[str, int, int], ...]
+Mark = tuple[tuple[str, int, int, int], ...]
 Taken = TypeVar("Taken")
 
 
@@ -49,7 +49,10 @@ class Watcher(Generic[Taken]):
 
     def _mark(self) -> Mark:
         try:
-            return tuple((path.name, (stat := path.stat()).st_mtime_ns, stat.st_size) for path in self._paths())
+            # The inode too: a file that is put in another's place may have kept an old time, and be as long.
+            return tuple(
+                (path.name, (stat := path.stat()).st_mtime_ns, stat.st_size, stat.st_ino) for path in self._paths()
+            )
         except OSError:
             return ()
 

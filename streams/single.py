@@ -79,6 +79,7 @@ class SingleMachine:
             log.warning("holding still for a backup" if wanted else "the backup is done: going on")
             if wanted:
                 self.held_still = True
+                say_running(self.data_dir, None)  # until all of it is ready again: who looks meanwhile finds no fault
                 self._stop()
             else:
                 self._start()

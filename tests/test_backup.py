@@ -37,7 +37,8 @@ from streams.backup_config import ConfigFiles, MissingFileError, config_files
 from streams.broker_errors import DataDirInUseError, DataDirUnusableError
 from streams.broker_lock import lock as lock_broker
 from streams.hold import Running, held_still, hold_up, is_up, said_running, say_running, stillness_wanted
-from streams.settings import load_settings
+from streams.settings import Settings, load_settings
+from streams.single import SingleMachine
 
 NOW = 1_750_000_000_000_000
 Tree = dict[str, tuple[bytes, int]]
@@ -383,6 +384,37 @@ def test_a_running_up_holds_still_for_a_backup_and_goes_on(fake_up: FakeUp, tmp_
         assert stillness_wanted(fake_up.data)
     assert not stillness_wanted(fake_up.data)
     assert 1 <= fake_up.stops <= 3
+
+
+class FakeKafka:
+    """A broker that is there at once."""
+
+    pids, bootstrap_servers = (1,), "127.0.0.1:1"
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+def test_an_up_that_holds_still_says_nothing_of_itself_until_all_is_ready_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.single.create_topics", lambda *_: None)
+    data = data_dir(tmp_path)
+    machine = SingleMachine(Settings(), data, tmp_path / "a.toml", workers=0)
+    machine.kafka = FakeKafka()  # type: ignore[assignment]
+    machine.start()
+    told = said_running(data)
+    assert told is not None
+    assert told.config == tmp_path / "a.toml"
+    with held_still(data):
+        machine.watch()
+        assert (machine.held_still, said_running(data)) == (True, None)
+        status, shown = run("backup", "--data", str(data), "--to", str(tmp_path / "b"))
+        assert (status, "try again in a minute, or say --config" in shown) == (2, True)
+    machine.watch()
+    assert (machine.held_still, said_running(data)) == (False, told)
+    machine.stop()
+    assert not is_up(data)
 
 
 def test_what_does_not_hold_still_is_told(tmp_path: Path) -> None:

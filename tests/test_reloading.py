@@ -293,6 +293,10 @@ async def test_a_worker_takes_the_calendar_and_the_limits_together(reckoned: Set
         ("limits", LIMITS.replace("name: 试市", "nmae: 试市"), 3),
         ("calendar", YEAR.replace("2027-01-09", "2027-01-08"), 6),
         ("calendar", YEAR.replace("2027-05-01", "2027-02-30"), 5),
+        ("calendar", "a: &a [x, x, x]\nb: [*a, *a, *a]\n" + YEAR, 1),
+        ("calendar", YEAR.replace("year: 2027", "year: .nan"), 4),
+        ("limits", LIMITS.replace("value: 5", "value: .nan"), 7),
+        ("limits", LIMITS + "#" * 2**20, 1),
         ("calendar", None, 1),
     ],
 )
@@ -312,6 +316,17 @@ async def test_of_a_file_that_cannot_be_taken_nothing_is_taken(
     assert worker.engine is before
     assert _reloads(worker) == (0, 1)
     assert f"{name}.yaml:{line}:" in caplog.text
+
+
+async def test_a_file_put_in_place_of_another_is_seen_though_it_is_as_old_and_as_long(
+    reckoned: Settings, tmp_path: Path
+) -> None:
+    worker = Worker(reckoned)
+    _write(tmp_path / "limits.new", LIMITS.replace("value: 5", "value: 3"), 1)
+    (tmp_path / "limits.new").replace(tmp_path / "limits.yaml")
+    await worker._reload_reckoning()
+    await worker._reload_reckoning()
+    assert _reloads(worker) == (1, 0)
 
 
 async def test_rules_that_change_keep_the_reckoning(reckoned: Settings, folder: Folder) -> None:

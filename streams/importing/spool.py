@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import orjson
 
-_CACHE_KIB = 65_536
+_CACHE_KIB = 49_152  # each of its sorts takes as much again
 _BATCH = 1_000
 
 

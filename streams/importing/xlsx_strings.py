@@ -61,8 +61,10 @@ class SharedStrings:
         return text
 
     def close(self) -> None:
-        """Forget everything."""
+        """Forget everything: what was read of the workbook may be worked on for long."""
         self._file.close()
+        self._ends = array("Q", [0])
+        self._kept.clear()
 
     def _write(self) -> None:
         self._file.write(b"".join(self._waiting))
