@@ -84,6 +84,10 @@ class DispatchMetrics:
             "1: a changed file of delivery cannot be taken, what was read before stays",
             registry=registry,
         )
+        self._begin(subscribers)
+
+    def _begin(self, subscribers: Iterable[str]) -> None:
+        """Make the series whose labels are known, so that each is there before its first event."""
         for kind in (*UnitKind, UNKNOWN_KIND):
             for level in Level:
                 for status in Status:
