@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from streams.child_process import ChildProcess
+from streams.settings import PREFIX, Settings
 from streams.supervisor import free_port
 from tests.kafka_support import ROOT, eventually
 
@@ -46,6 +47,15 @@ def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedPr
 def read(path: str | Path) -> Any:
     """Return a YAML file below deploy/, its merges resolved."""
     return yaml.safe_load((DEPLOY / path).read_text(encoding="utf-8"))
+
+
+def is_setting(name: str) -> bool:
+    """Tell whether a variable is one that the service takes."""
+    return (
+        not name.startswith(PREFIX)
+        or name == f"{PREFIX}CONFIG"
+        or name.removeprefix(PREFIX).lower() in Settings.model_fields
+    )
 
 
 def alert_rules() -> list[dict[str, Any]]:

@@ -327,11 +327,13 @@ def test_names_and_tokens_stand_once_and_others_cannot_read_them(tmp_path: Path)
 
 def test_the_example_is_taken(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets" / "api-operations").write_text("o" * 32)
+    for name in ("operations", "our-hotline"):
+        (tmp_path / "secrets" / f"api-{name}").write_text(name.ljust(32, "-"))
     path = tmp_path / "clients.yaml"
     path.write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
-    admin, platform = load_clients(path, {"HOTLINE_WATCH_SECRET_API_PLATFORM": "p" * 32})
+    admin, platform, hotline = load_clients(path, {"HOTLINE_WATCH_SECRET_API_PLATFORM": "p" * 32})
     assert (admin.role, platform.role, platform.subscriber) == (Role.ADMIN, Role.SUBSCRIBER, "platform")
+    assert (hotline.role, hotline.subscriber) == (Role.SENDER, None)
 
 
 @given(token=st.binary(max_size=60))

@@ -17,9 +17,10 @@ from fastapi.openapi.utils import get_openapi
 
 from console.api.app import create_app
 from console.api.bodies import EVENTS_AT_ONCE_MAX
-from console.api.openapi import openapi_text
+from console.api.openapi import PAGE, openapi_text
+from console.api.problems import ProblemCode
 from console.api.serving import gated
-from models.api_client import ApiClient
+from models.api_client import ApiClient, Role
 from models.event_batch import BATCH_BYTES_MAX, EVENTS_MAX, BatchEvent
 from models.schemas import TICKET_EVENT, component_schemas
 from models.times import DAY, format_instant
@@ -213,6 +214,16 @@ async def test_what_kafka_has_is_counted(api: Api) -> None:
     assert 'hw_api_refused_events_total{reason="missing_field"} 1.0' in text
     assert 'hw_api_refused_events_total{reason="poison"} 0.0' in text
     assert 'method="POST",route="/v1/events",status="2xx"' in text
+
+
+def test_the_page_tells_every_code_and_every_metric(api: Api) -> None:
+    page = (PAGE.parent / "api.md").read_text(encoding="utf-8")
+    assert [code for code in ProblemCode if f"`{code}`" not in page] == []
+    names = {
+        f"{one.name}_total" if one.type == "counter" else one.name for one in api.services.metrics.registry.collect()
+    }
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+    assert [role for role in Role if f"`{role}`" not in page] == []
 
 
 def test_the_document_shows_the_ticket_event_and_gives_no_name_to_two_things() -> None:
