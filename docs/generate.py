@@ -17,9 +17,12 @@ from models.ticket_event import EventType
 from rules.facts import FACTS
 from rules.lifecycle import ALLOWED, ENDS_ANYWHERE, LEADS_TO, REMARKS, STATE_TITLES, State, mermaid
 from rules.pack import default_pack
+from streams.drill_service import DrillMetrics
 from streams.health import HealthGauges
 from streams.metrics import WorkerMetrics
+from streams.metrics_certificates import certificate_gauge
 from streams.metrics_dispatch import DispatchMetrics
+from streams.metrics_flow import FlowMetrics, Stage
 from streams.settings import MatterSettings, Settings
 from streams.topics import DAY_MS, CleanupPolicy, TopicSet
 
@@ -175,16 +178,20 @@ def _topics() -> str:
 
 
 def _metrics() -> str:
-    registry = CollectorRegistry()
+    registry, drills = CollectorRegistry(), CollectorRegistry()
     WorkerMetrics(default_pack(), registry)
+    FlowMetrics(Stage, registry)
     HealthGauges(registry)
     DispatchMetrics(("subscriber",), registry)
     ApiMetrics(registry)
-    rows = _table("metric", "labels", "what it counts")
+    certificate_gauge(registry)
+    DrillMetrics(drills)
     # A metric without a child has no sample to read its labels from, so the collectors are asked.
-    for one in sorted(registry._collector_to_names, key=lambda one: one._name):  # type: ignore[attr-defined]
+    found = {one._name: one for made in (registry, drills) for one in made._collector_to_names}  # type: ignore[attr-defined]
+    rows = _table("metric", "labels", "what it counts")
+    for name, one in sorted(found.items()):
         suffix = "_total" if one._type == "counter" else ""  # type: ignore[attr-defined]
-        rows += _row(_code(one._name + suffix), ", ".join(one._labelnames), one._documentation)  # type: ignore[attr-defined]
+        rows += _row(_code(name + suffix), ", ".join(one._labelnames), one._documentation)  # type: ignore[attr-defined]
     return rows
 
 
