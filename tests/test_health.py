@@ -256,4 +256,4 @@ def test_no_label_is_a_ticket_or_a_citizen(service: Live) -> None:
     for name in ("worker-1", "dispatch"):
         text = service.get(name, "/metrics").text
         for word in ("JZ-1", "YH-3", "citizen", "case:"):
-            assert word not in text.replace('table="citizens"', "").replace("hw.citizens", ""), word
+            assert word not in text.replace('"citizens"', "").replace("hw.citizens", ""), word

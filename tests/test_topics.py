@@ -38,6 +38,8 @@ def test_names_are_those_of_the_contract() -> None:
         "hw.decisions",
         "hw.redeliveries",
         "hw.quarantine",
+        "hw.quarantine-decisions",
+        "hw.reference",
         "hw.sealed",
         "hw.verdicts",
         "hw.orders",
@@ -64,6 +66,7 @@ def test_state_is_compacted_and_input_expires() -> None:
     compacted = {spec.name for spec in topics.all() if spec.cleanup is CleanupPolicy.COMPACT}
     assert compacted == {
         topics.deliveries,
+        topics.reference,
         topics.tickets_changelog,
         topics.citizens_changelog,
         topics.dispatch_changelog,
