@@ -95,7 +95,7 @@ def write_xlsx(path: Path, table: Iterator[list[str]], bytes_wanted: int, words:
                     cells[6] += "".join(draw.choices(_WORDS, k=words))
                 unique = _write_row(sheet, texts, number, cells, strings, unique)
                 count = number - 1
-                if number % 1_000 == 0 and path.stat().st_size + texts.tell() // 5 > bytes_wanted:
+                if number % 1_000 == 0 and path.stat().st_size + texts.tell() // 3.4 > bytes_wanted:
                     break
             sheet.write(b"</sheetData></worksheet>")
         with package.open("xl/sharedStrings.xml", "w", force_zip64=True) as shared:

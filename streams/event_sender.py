@@ -8,14 +8,16 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from typing import Any
 
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from models.event_batch import BatchEvent
 from streams.admin import connect
 from streams.cluster_errors import ClusterUnreachableError
 from streams.kafka_client import KafkaProducer, give_up
 from streams.roles import Grant, Operation, Resource
+from streams.routes import partition_of
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +35,10 @@ class EventsNotTakenError(Exception):
 class EventSender:
     """Holds one producer, made at the first batch, and a new one after a failure."""
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
-        self._servers, self._topic = bootstrap_servers, topic
-        self._lock = threading.Lock()
+    def __init__(self, bootstrap_servers: str, topic: str, partitions: int) -> None:
+        """`partitions`: how many the topic has, as it is declared."""
+        self._servers, self._topic, self._partitions = bootstrap_servers, topic, partitions
+        self._lock, self._turn = threading.Lock(), threading.Lock()
         self._producer: KafkaProducer | None = None
 
     def send(self, events: Sequence[BatchEvent]) -> None:
@@ -44,16 +47,34 @@ class EventSender:
         deadline = time.monotonic() + SEND_SECONDS
         acknowledged = 0
         try:
-            futures = [producer.send(self._topic, event.value, key=event.ticket_id.encode()) for event in events]
+            futures = self._handed_over(producer, events)
             for future in futures:
                 future.get(timeout=max(0.0, deadline - time.monotonic()))
                 acknowledged += 1
-        except (KafkaError, OSError) as error:
+        except (KafkaError, OSError, ValueError) as error:
             self._discard(producer)
             cause = type(error).__name__
             raise EventsNotTakenError(
                 f"{self._topic} at {self._servers}: {acknowledged} of {len(events)} events were acknowledged ({cause})"
             ) from None
+
+    def _handed_over(self, producer: KafkaProducer, events: Sequence[BatchEvent]) -> list[Any]:
+        # One batch after the other: side by side they only take the producer's lock from each other, and all come last.
+        if not self._turn.acquire(timeout=SEND_SECONDS):
+            raise KafkaTimeoutError
+        try:
+            return [
+                # The library would find the same partition, at a tenth of what sending a record takes.
+                producer.send(
+                    self._topic,
+                    event.value,
+                    key=event.ticket_id.encode(),
+                    partition=partition_of(event.ticket_id, self._partitions),
+                )
+                for event in events
+            ]
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Let go of Kafka. What is on its way fails."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from kafka.errors import IllegalStateError, KafkaTimeoutError
+from kafka.partitioner.default import murmur2
 
 from models.event_batch import BatchEvent
 from streams import event_sender
@@ -16,7 +17,7 @@ from streams.cluster_errors import AccessRefusedError, ClusterUnreachableError
 from streams.event_sender import EventSender, EventsNotTakenError
 from streams.roles import Grant, Operation, Resource
 
-TOPIC = "hotline.ticket-events"
+TOPIC, PARTITIONS = "hotline.ticket-events", 8
 BATCH = [BatchEvent(f"T-{number}", b"{}") for number in range(5)]
 
 
@@ -44,7 +45,8 @@ class Producer:
         self.given_up = False
         Producer.made.append(self)
 
-    def send(self, topic: str, value: bytes, key: bytes) -> Future:
+    def send(self, topic: str, value: bytes, key: bytes, partition: int) -> Future:
+        assert partition == murmur2(key) % 2**31 % PARTITIONS  # where every other producer puts it
         if self.given_up:
             raise IllegalStateError("closed")
         self.sent.append((topic, value, key))
@@ -70,12 +72,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Grant, ...]]:
 
 @pytest.mark.usefixtures("asked")
 def test_events_go_to_the_partition_of_their_ticket_in_their_order() -> None:
-    EventSender("a:1", TOPIC).send(BATCH)
+    EventSender("a:1", TOPIC, PARTITIONS).send(BATCH)
     assert Producer.made[0].sent == [(TOPIC, b"{}", f"T-{number}".encode()) for number in range(5)]
 
 
 def test_one_producer_serves_all_batches_and_asks_for_its_right_once(asked: list[tuple[Grant, ...]]) -> None:
-    sender = EventSender("a:1", TOPIC)
+    sender = EventSender("a:1", TOPIC, PARTITIONS)
     for _ in range(3):
         sender.send(BATCH)
     assert len(Producer.made) == 1
@@ -89,7 +91,7 @@ def test_one_producer_serves_all_batches_and_asks_for_its_right_once(asked: list
 def test_after_a_failure_what_was_not_sent_is_given_up_and_the_next_batch_begins_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sender = EventSender("a:1", TOPIC)
+    sender = EventSender("a:1", TOPIC, PARTITIONS)
     monkeypatch.setattr(Producer, "fails_at", 3)
     with pytest.raises(EventsNotTakenError, match=r"3 of 5 events were acknowledged \(KafkaTimeoutError\)"):
         sender.send(BATCH)
@@ -101,7 +103,7 @@ def test_after_a_failure_what_was_not_sent_is_given_up_and_the_next_batch_begins
 
 @pytest.mark.usefixtures("asked")
 def test_a_batch_that_meets_a_producer_just_given_up_fails_alone() -> None:
-    sender = EventSender("a:1", TOPIC)
+    sender = EventSender("a:1", TOPIC, PARTITIONS)
     sender.send(BATCH)
     Producer.made[0].given_up = True
     with pytest.raises(EventsNotTakenError, match="IllegalStateError"):
@@ -125,7 +127,7 @@ def test_where_kafka_is_not_to_be_had_the_reason_is_told(
 
     monkeypatch.setattr(event_sender, "connect", connect)
     with pytest.raises(EventsNotTakenError, match=told):
-        EventSender("a:1", TOPIC).send(BATCH)
+        EventSender("a:1", TOPIC, PARTITIONS).send(BATCH)
 
 
 def test_while_one_asks_for_kafka_the_others_do_not_wait_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +140,7 @@ def test_while_one_asks_for_kafka_the_others_do_not_wait_without_end(monkeypatch
 
     monkeypatch.setattr(event_sender, "connect", connect)
     monkeypatch.setattr(event_sender, "CONNECT_SECONDS", 0.05)
-    sender = EventSender("a:1", TOPIC)
+    sender = EventSender("a:1", TOPIC, PARTITIONS)
     errors: list[str] = []
 
     def send() -> None:

@@ -62,7 +62,7 @@ def run(settings: Settings) -> None:
         closing(Ledger(data_dir / LEDGER_FILE)) as ledger,
         socket.create_server((settings.api_host, settings.api_port)) as listener,
         _fed(ledger, settings) as feed_state,
-        closing(EventSender(settings.bootstrap_servers, settings.topics.ticket_events)) as events,
+        closing(EventSender(settings.bootstrap_servers, settings.topics.ticket_events, settings.partitions)) as events,
     ):
         services = services_of(settings, ledger, feed_state, events)
         ProcessCollector(registry=services.metrics.registry)
