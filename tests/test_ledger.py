@@ -376,7 +376,7 @@ def test_the_ledger_is_fed_from_topics_and_goes_on_where_it_was(
         eventually(lambda: len(ledger.page("platform", {}, 100).deliveries) == 11, what="the new one")
         eventually(lambda: feed.state().lag == 0 and feed.state().is_open and feed.state().problem is None)
         assert all(one.alert_json for one in ledger.page("platform", {}, 100).deliveries)
-        assert len(ledger.decisions("a-11")) == 1
+        eventually(lambda: len(ledger.decisions("a-11")) == 1, what="the decision on it")
         feed.stop()
         offsets = ledger.next_offsets()
     send(12)

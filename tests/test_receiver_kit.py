@@ -228,11 +228,10 @@ def test_what_was_acknowledged_outlives_a_kill_and_a_start_pulls_on(
     assert [call_of(done, 2).to(receiver), call_of(held, 2).to(receiver)] == [204, 204]
     receiver.files(done, 1, 2)
     before, cursor = receiver.filed(), pulls.cursor(len(pulls.deliveries))
-    eventually(lambda: pulls.asked[-1] == cursor, what="the held one was pulled for")
-    asked = len(pulls.asked)
     acknowledged = new_case()
     assert call_of(acknowledged, 1).to(receiver) == 204
     receiver.kill()
+    asked = len(pulls.asked)  # one pull may have served both cases, or each had its own
     lines = None if kit.program == "python" else receiver.store_path
     half_written = lines or receiver.store_path.with_name("store-journal")
     with half_written.open("ab") as file:
