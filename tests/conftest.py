@@ -18,6 +18,8 @@ KAFKA_FIXTURES = {"kafka", "new_kafka", "kafka_cluster"}
 def pytest_configure(config: pytest.Config) -> None:
     """How kafka-python reads its schemas is deprecated before Python 3.13."""
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+    # Brokers of tests live for seconds: what their second compiler would win comes too late for them.
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

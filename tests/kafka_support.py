@@ -24,16 +24,21 @@ _POLL_SECONDS = 0.02
 
 
 def eventually(predicate: Callable[[], T], deadline_seconds: float = 30.0, what: str = "") -> T:
-    """Return the first truthy value of `predicate`; fail, with its last value, when the deadline passes without one."""
+    """Return the first truthy value of `predicate`; fail, with its last value, when the deadline passes without one.
+
+    A question that is dear is asked less often: the machine is for those who are to make it come true.
+    """
     pause, deadline = threading.Event(), time.monotonic() + deadline_seconds
     while True:
+        asked = time.monotonic()
         value = predicate()
+        took = time.monotonic() - asked
         if value:
             return value
         if time.monotonic() > deadline:
             name = what or getattr(predicate, "__name__", "the condition")
             raise AssertionError(f"{name} did not come true in {deadline_seconds:g} s; last value: {value!r}")
-        pause.wait(_POLL_SECONDS)
+        pause.wait(min(max(_POLL_SECONDS, 3 * took), 1.0))
 
 
 @dataclass(frozen=True, slots=True)
