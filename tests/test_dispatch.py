@@ -9,7 +9,7 @@ import json
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from alerting.receiver import Receiver, serve
+from alerting.receiver import Receiver, Script, serve
 from cli.deliveries import app as deliveries_app
 from models.alert import Alert
 from models.delivery import DeliveryRecord, DeliveryStatus, Outcome, delivery_id
@@ -105,6 +105,12 @@ def dispatchers(kafka: EmbeddedKafka, topics: TopicSet, tmp_path: Path) -> Itera
             worker.kill()
 
 
+def refusing(cases: Sequence[str], times: int) -> Script:
+    """Return what answers 500 to the first calls for each alert of these cases."""
+    ids = {delivery_id("shaky", alert.alert_id) for alert in story() if alert.case_id in cases}
+    return lambda webhook_id, call: 500 if webhook_id in ids and call <= times else 200
+
+
 def received(receiver: Receiver) -> dict[str, list[str]]:
     """Return the alert ids by case, in the order they were accepted."""
     found: dict[str, list[str]] = {}
@@ -126,7 +132,7 @@ def test_two_receivers_one_failing_at_first_get_all_in_order(
     kafka: EmbeddedKafka, topics: TopicSet, dispatchers: Dispatchers, tmp_path: Path
 ) -> None:
     alerts = story()
-    steady, shaky = Receiver([SECRET]), Receiver([SECRET], script=lambda _, call: 500 if call <= 2 else 200)
+    steady, shaky = Receiver([SECRET]), Receiver([SECRET], script=refusing(CASES[8:], 2))
     with serve(steady) as steady_url, serve(shaky) as shaky_url:
         path = subscribers_file(
             tmp_path,
@@ -158,7 +164,7 @@ def test_sigkill_and_a_lost_disk_lose_nothing(
     kafka: EmbeddedKafka, topics: TopicSet, dispatchers: Dispatchers, tmp_path: Path
 ) -> None:
     alerts = story()
-    steady, shaky = Receiver([SECRET]), Receiver([SECRET], script=lambda _, call: 500 if call <= 1 else 200)
+    steady, shaky = Receiver([SECRET]), Receiver([SECRET], script=refusing(CASES[8:], 1))
     with serve(steady) as steady_url, serve(shaky) as shaky_url:
         path = subscribers_file(tmp_path, [{"name": "steady", "url": steady_url}, {"name": "shaky", "url": shaky_url}])
         publish(kafka, topics, alerts)
