@@ -121,6 +121,7 @@ class Sender(threading.local):
     def __init__(self, api: Api) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=30)
         self._headers = {"authorization": f"Bearer {api.token}", "content-type": "application/json"}
+        self._broken = ""
 
     def post(self, batch: Batch) -> int:
         """Return the status of the answer, 0 where there is none."""
@@ -129,14 +130,15 @@ class Sender(threading.local):
             answer = self._connection.getresponse()
             answer.read()
             return answer.status
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException) as error:
             self._connection.close()
+            self._broken = type(error).__name__
             return 0
 
     def must_post(self, batch: Batch, supply: Supply) -> None:
         """Post a batch that has to be taken at once. Raises BenchmarkError."""
         if (status := self.post(batch)) != 202:
-            raise BenchmarkError(f"a batch was answered {status or 'not at all'}")
+            raise BenchmarkError(self._said(status))
         supply.was_taken(batch)
 
     def keep_posting(self, batch: Batch, supply: Supply) -> int:
@@ -145,11 +147,14 @@ class Sender(threading.local):
         tries = 1
         while (status := self.post(batch)) != 202:
             if status not in (0, 503) or time.monotonic() > deadline:
-                raise BenchmarkError(f"a batch was answered {status or 'not at all'}")
+                raise BenchmarkError(self._said(status))
             time.sleep(0.05)
             tries += 1
         supply.was_taken(batch)
         return tries
+
+    def _said(self, status: int) -> str:
+        return f"a batch was answered {status}" if status else f"a batch was not answered: {self._broken}"
 
 
 def run(quick: bool = False, seconds: int | None = None, kills: int | None = None) -> Result:

@@ -1,5 +1,6 @@
 """What the long-running subcommands share: settings, logs, and how configuration errors end."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.output import fail
-from streams.settings import Settings, SettingsError, load_settings
+from streams.settings import CONFIG_VARIABLE, Settings, SettingsError, load_settings
 from streams.topics import TopicSet
 
 ConfigOption = Annotated[
@@ -49,6 +50,12 @@ def declared_of(
         return settings.cluster_at(bootstrap_servers), topics
     except ValueError as error:
         fail(str(error))
+
+
+def config_of(config: Path | None) -> Path | None:
+    """Return the settings file: the one given, or the one that the environment names; None where neither does."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    return config or (Path(named) if named else None)
 
 
 def settings_of(config: Path | None) -> Settings:

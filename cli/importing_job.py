@@ -15,7 +15,7 @@ import typer
 
 from cli.importing_options import Target
 from cli.importing_reference import check_options, import_table, is_of_reference, mapping_of
-from cli.importing_show import show
+from cli.importing_show import say, say_json, show
 from models.strict_yaml import ConfigFileError
 from models.times import ImpossibleTimeError, format_instant, parse_instant
 from streams.importing import (
@@ -122,6 +122,17 @@ class Job:
         servers, topics = cluster_of(self.way.config, self.way.bootstrap_servers, self.way.prefix)
         return KafkaTopic(servers, self.way.topic or topics.ticket_events, timeout_seconds=self.way.timeout_seconds)
 
+    def check_topic(self) -> None:
+        """Raise ImportFault where `--topic` is one that no import may write to, before a file is looked at."""
+        if self.way.topic is None or self.to is not Target.KAFKA:
+            return
+        from cli.configured import cluster_of
+        from streams.importing.topic import check_topic
+
+        _, topics = cluster_of(self.way.config, self.way.bootstrap_servers, self.way.prefix)
+        own = topics.reference if is_of_reference(self.mapping) else topics.ticket_events
+        check_topic(self.way.topic, topics, own)
+
     @property
     def now_ms(self) -> int | None:
         """Return the time by which Kafka will judge whether an event is ahead; None where no Kafka takes it."""
@@ -141,6 +152,7 @@ def run_job(job: Job, file: Path) -> None:
     """Import one file and show what was done. Ends with the exit status."""
     sample = None if job.dry_run is None else Sample(job.dry_run)
     try:
+        job.check_topic()
         mapping = job.load()
         with contextlib.ExitStack() as stack:
             rejected = stack.enter_context(contextlib.closing(Rejections()))
@@ -209,6 +221,7 @@ def import_file(
         sha256=sha256,
         keep=sample is None,
         now_ms=job.now_ms,
+        clock_ms=time.time_ns() // 1_000_000,
     )
     return run_snapshot(
         file,
@@ -228,12 +241,12 @@ def fail(job: Job, fault: ImportFault | ConfigFileError) -> NoReturn:
         told: dict[str, object] = {"error": str(fault)}
         if isinstance(fault, HeaderMismatch):
             missing = [
-                {"column": one.name, "line": line, "alike": one.alike}
+                {"column": one.name, "line": line, "alike_column": one.alike}
                 for one, line in zip(fault.missing, fault.lines, strict=True)
             ]
-            told |= {"columns_missing": missing, "columns_not_read": fault.unread}
-        typer.echo(json.dumps(told, ensure_ascii=False), err=not job.owns_stdout)
-    typer.echo(f"error: {fault}", err=True)
+            told |= {"columns_missing": missing, "columns_in_file": fault.columns}
+        say_json(told, err=not job.owns_stdout)
+    say(f"error: {fault}", err=True)
     raise typer.Exit(2) from None
 
 

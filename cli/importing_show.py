@@ -9,10 +9,21 @@ import typer
 from cli.importing_reference import lines_of_load
 from streams.importing import Rejections, Report, Sample
 from streams.importing.event_lines import EventLines
+from streams.importing.naming import escaped, plain
 from streams.importing.report import Difference, LoadReport
 
 _REJECTIONS_SHOWN = 10
 _KEYS_SHOWN = 10
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line, without what would move a terminal's cursor or turn the writing round."""
+    typer.echo(plain(text), err=err)
+
+
+def say_json(told: object, *, err: bool = False) -> None:
+    """Print an object as one line of JSON; what would move a terminal's cursor is written as JSON's own escapes."""
+    typer.echo(escaped(json.dumps(told, ensure_ascii=False)), err=err)
 
 
 def show(
@@ -26,19 +37,19 @@ def show(
                 json.loads(body) for body in sample.events
             ]
             answer["rejections"] = [one.as_dict() for one in rejected]
-        typer.echo(json.dumps(answer, ensure_ascii=False), err=to_stderr)
+        say_json(answer, err=to_stderr)
         return
     if sample is not None:
         for body in sample.events:
-            typer.echo(body.decode())
+            typer.echo(escaped(body.decode()))
     shown = len(rejected) if sample is not None else _REJECTIONS_SHOWN
     for one in rejected.first(shown):
         sheet = f"sheet {one.sheet}, " if one.sheet else ""
-        typer.echo(f"{sheet}line {one.line}: {one.reason}: {one.detail}", err=True)
+        say(f"{sheet}line {one.line}: {one.reason}: {one.detail}", err=True)
     if shown < len(rejected):
-        typer.echo(f"… and {len(rejected) - shown} more rejected rows: `--rejects FILE` lists them all", err=True)
+        say(f"… and {len(rejected) - shown} more rejected rows: `--rejects FILE` lists them all", err=True)
     for line in lines_of(report, dry=sample is not None):
-        typer.echo(line, err=to_stderr)
+        say(line, err=to_stderr)
 
 
 def lines_of(report: Report | LoadReport, *, dry: bool = False) -> list[str]:

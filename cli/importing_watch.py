@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 import typer
 
 from cli.importing_job import Job, fail, import_file, progress
-from cli.importing_show import lines_of
+from cli.importing_show import lines_of, say, say_json
 from models.strict_yaml import ConfigFileError
 from streams.importing import ImportFault, ImportState, Mapping, Rejection, Report
 from streams.importing.reference_mapping import TableMapping
@@ -34,6 +33,7 @@ def watch_folder(job: Job, folder: Path, *, once: bool, every_seconds: float, se
     try:
         if not folder.is_dir():
             raise ImportFault(f"{folder} is no folder")
+        job.check_topic()
         mapping = job.load()
         if job.snapshot and isinstance(mapping, Mapping):
             check_usable(mapping)
@@ -58,41 +58,50 @@ def watch_folder(job: Job, folder: Path, *, once: bool, every_seconds: float, se
             settle_seconds=settle_seconds,
             snapshots=job.snapshot or isinstance(mapping, TableMapping),
         )
-        endings = _watch(job, watcher, stop, every_seconds, once=once)
+        endings, rejected = _watch(job, watcher, stop, every_seconds, once=once)
     except ImportFault as fault:
         fail(job, fault)
     finally:
         state.close()
-    if once and Ending.POSTPONED in endings:
+    if once and endings & {Ending.POSTPONED, Ending.FAILED}:
         raise typer.Exit(2)
-    if once and job.strict and endings & {Ending.FAILED}:
+    if once and job.strict and rejected:
         raise typer.Exit(1)
 
 
-def _watch(job: Job, watcher: Watcher, stop: threading.Event, every_seconds: float, *, once: bool) -> set[Ending]:
+def _watch(
+    job: Job, watcher: Watcher, stop: threading.Event, every_seconds: float, *, once: bool
+) -> tuple[set[Ending], bool]:
+    """Return what became of the files, and whether a row was rejected."""
     endings: set[Ending] = set()
-    told: str | None = None
+    rejected = False
+    told: dict[str, str | None] = {}  # of each file that waits, why, as it was said
     while not stop.is_set():
         for outcome in watcher.look():
             endings.add(outcome.ending)
-            if outcome.ending is not Ending.POSTPONED or outcome.problem != told:
+            rejected |= outcome.report is not None and outcome.report.rejected.total() > 0
+            waits = outcome.ending is Ending.POSTPONED
+            if not waits or told.get(outcome.file) != outcome.problem:
                 _show(job, outcome)
-            told = outcome.problem if outcome.ending is Ending.POSTPONED else None
+            if waits:
+                told[outcome.file] = outcome.problem
+            else:
+                told.pop(outcome.file, None)
             if stop.is_set():
                 break
         if once and (not watcher.unsettled or Ending.POSTPONED in endings):
             break
         stop.wait(every_seconds)
-    return endings
+    return endings, rejected
 
 
 def _show(job: Job, outcome: Outcome) -> None:
     if job.as_json:
-        typer.echo(json.dumps(outcome.as_dict(), ensure_ascii=False))
+        say_json(outcome.as_dict())
         return
     if outcome.problem is not None:
-        typer.echo(f"{outcome.file}: {outcome.ending.value.replace('_', ' ')}: {outcome.problem}", err=True)
+        say(f"{outcome.file}: {outcome.ending.value.replace('_', ' ')}: {outcome.problem}", err=True)
     if outcome.report is not None:
-        typer.echo(f"{outcome.file}: imported")
+        say(f"{outcome.file}: imported")
         for line in lines_of(outcome.report):
-            typer.echo(f"  {line}")
+            say(f"  {line}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.output import err, out
+from cli.output import err, fail, out
 from cli.running import CalendarOption, LimitsOption, instant_option, pack_of
 from models.base import Level
 from models.ticket_event import RequestType
@@ -14,8 +14,10 @@ from models.times import format_minute
 from rules.calendar_file import remarks_on
 from rules.engine import Engine, failing_cases
 from rules.limits import KINDS, Urgency
+from rules.notes import length_told
 from rules.pack import Pack, Rule, RuleCase, default_folder, rule_documents
 from rules.reckoning import load_reckoning
+from rules.stopping import put_off
 from rules.text.linting import Problem, Section, frequent_words
 from rules.text.linting import lint as lint_cues
 from rules.text.screen import Screener
@@ -104,15 +106,23 @@ def due(
     request_type: Annotated[RequestType | None, typer.Option(help="what kind of request it is")] = None,
     urgency: Annotated[Urgency, typer.Option(help="how urgent it is")] = "normal",
     district: Annotated[str | None, typer.Option(help="its district, as tickets name it")] = None,
+    pause: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FROM/TO", help="suspended in between: where that stops the clock, what is left then is left"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show which limits a ticket would have and when each ends: a check of the two files before they are put in force.
 
-    Limits that count from the acceptance are shown as if it came with the dispatch.
+    Limits that count from the acceptance are shown as if it came with the dispatch; a pause moves those for handling, where the file
+    lets a suspension stop their clock and they were not due by then.
     """
     reckoning = load_reckoning(calendar, limits)
     start = instant_option(dispatched_at, "DISPATCHED_AT")
     assert start is not None
+    suspended = _span_option(pause)
     profile = reckoning.limits.profile_for(district)
     found: list[dict[str, Any]] = []
     for kind in KINDS if profile is not None else ():
@@ -120,16 +130,36 @@ def due(
         if profile is None or limit is None:
             continue
         end, announced = reckoning.after(start, limit, profile.counting)
-        found.append({"limit": kind, "length": str(limit), "ends": format_minute(end), "announced": announced})
+        one = {"limit": kind, "length": str(limit), "ends": format_minute(end), "announced": announced}
+        stops = profile.counting.suspension_stops and kind in ("handling", "redo")
+        if suspended is not None and stops and start <= suspended[0] < end:
+            amount, end, complete = put_off(reckoning, end, suspended, limit, profile.counting)
+            one |= {"ends": format_minute(end), "announced": announced and complete}
+            one["stood"] = length_told(amount, limit, profile.counting)
+        found.append(one)
     if as_json:
         version = reckoning.version
         typer.echo(json.dumps({"calendar_version": version, "limits": found}, ensure_ascii=False))
         return
     for one in found:
         incomplete = "" if one["announced"] else " (counts days that are not announced)"
-        out.print(f"{one['limit']}: {one['length']}, until {one['ends']}{incomplete}", markup=False)
+        stood = f", its clock stood for {one['stood']}" if "stood" in one else ""
+        out.print(f"{one['limit']}: {one['length']}, until {one['ends']}{stood}{incomplete}", markup=False)
     if not found:
         out.print("no limit holds for such a ticket")
+
+
+def _span_option(text: str | None) -> tuple[int, int] | None:
+    """Return the two instants of a span. Ends with status 2 where it is none, or runs back."""
+    if text is None:
+        return None
+    first, _, last = text.partition("/")
+    start, end = instant_option(first, "--pause"), instant_option(last, "--pause")
+    assert start is not None
+    assert end is not None
+    if end < start:
+        fail("--pause: ends before it begins; write it like 2026-10-09T10:00:00/2026-10-12T15:00:00")
+    return start, end
 
 
 def _failing_texts(pack: Pack) -> dict[str, list[FailedText]]:

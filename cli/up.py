@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.configured import ConfigOption, refusals, settings_of
+from cli.configured import ConfigOption, config_of, refusals, settings_of
 from cli.output import fail, out
 
 app = typer.Typer()
@@ -24,6 +24,7 @@ def up(
     """Run the durable single-machine service: broker, workers, dispatch, the HTTP API where api_clients_file is set, and
     drills where drill_every_hours is; restarted on failure, ended by SIGTERM, state kept. It holds still for `backup`.
     """
+    config = config_of(config)
     settings = settings_of(config)
     from streams.logs import set_up_logs
     from streams.single import NotReadyError, SingleMachine

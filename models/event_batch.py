@@ -90,6 +90,8 @@ def read_batch(body: bytes, framing: Framing, now_ms: int) -> list[BatchEvent]:
 
 
 def _judged(index: int, value: bytes, now_ms: int) -> BatchEvent | RefusedEvent:
+    if not value:
+        return RefusedEvent(index, Reason.EMPTY, None, "a blank line between events: take it out")
     try:
         event = decode_event(value)
         check_not_ahead(event, now_ms)
@@ -102,16 +104,20 @@ def _judged(index: int, value: bytes, now_ms: int) -> BatchEvent | RefusedEvent:
 
 
 def _lines(body: bytes) -> Iterator[bytes]:
-    if not body.strip():
+    lines = body.rstrip(_BLANKS)
+    if not lines:
         raise RefusedBatch(BatchProblem.FRAME, "there is no event in it: send one a line")
-    lines = body.split(b"\n")
-    if not lines[-1].strip():
-        lines.pop()
-    yield from (line.strip(b" \t\r") for line in lines)
+    _refuse_other_bytes(body)
+    if _OPENING.match(body[:_OPENING_BYTES].decode("latin-1")):
+        raise RefusedBatch(BatchProblem.FRAME, "it is one object for all events: send it as application/json")
+    yield from (line.strip(_BLANKS) for line in lines.split(b"\n"))
 
 
+_BLANKS = b" \t\r\n"
 _BLANK = r"[ \t\n\r]*"
 _OPENING = re.compile(rf'{_BLANK}\{{{_BLANK}"events"{_BLANK}:{_BLANK}\[{_BLANK}')
+_OPENING_BYTES = 256
+"""Enough to recognise it by where it should not stand."""
 _SEPARATOR = re.compile(rf"{_BLANK}([,\]]){_BLANK}")
 _CLOSING = re.compile(rf"\}}{_BLANK}\Z")
 # It only looks for the end of each event, so what a number says does not matter.
@@ -120,11 +126,15 @@ _SCANNER = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=len)
 
 def _elements(body: bytes) -> Iterator[bytes]:
     """Yield the bytes of each element of the array. Raises RefusedBatch, and Rejected for the next element if it is no JSON."""
+    _refuse_other_bytes(body)
     # Bytes that are not UTF-8 are carried along, to be refused with the event that they stand in.
     text = body.decode("utf-8", "surrogateescape")
     opening = _OPENING.match(text)
     if opening is None:
-        raise RefusedBatch(BatchProblem.FRAME, 'send one JSON object that begins with {"events": [')
+        raise RefusedBatch(
+            BatchProblem.FRAME,
+            'send one JSON object that begins with {"events": [, or an event a line as application/x-ndjson',
+        )
     start = opening.end()
     if text.startswith("]", start):
         raise RefusedBatch(BatchProblem.FRAME, "there is no event in it")
@@ -139,6 +149,20 @@ def _elements(body: bytes) -> Iterator[bytes]:
             break
     if not _CLOSING.match(text, start):
         raise RefusedBatch(BatchProblem.FRAME, "after the array of events there must be } and nothing else")
+
+
+_FIRST_BYTES = (
+    ((b"\xef\xbb\xbf",), "it starts with a byte order mark: send UTF-8 without one"),
+    ((b"\xff\xfe", b"\xfe\xff", b"\0", b"{\0"), "it is UTF-16 or UTF-32: send UTF-8"),
+    ((b"\x1f\x8b", b"\x28\xb5\x2f\xfd"), "it is compressed: send it as it is"),
+)
+
+
+def _refuse_other_bytes(body: bytes) -> None:
+    """Raise RefusedBatch where the first bytes say that it is no UTF-8 text."""
+    for beginnings, said in _FIRST_BYTES:
+        if body.startswith(beginnings):
+            raise RefusedBatch(BatchProblem.FRAME, said)
 
 
 def _end_of_element(text: str, start: int) -> int:

@@ -28,6 +28,8 @@ _ZONE = 8 * HOUR
 
 OfficeHours = tuple[tuple[int, int], ...]
 """the spans of a work day in which offices work, as microseconds after midnight, in order"""
+ROUND_THE_CLOCK: OfficeHours = ((0, DAY),)
+"""the same of a work day that counts as a whole"""
 
 
 class Year(NamedTuple):
@@ -118,7 +120,15 @@ class Calendar:
 
     def time_on_work_days(self, start: int, end: int) -> int:
         """Return the microseconds between two instants that lie on work days."""
-        return self._time_before(end) - self._time_before(start) if end > start else 0
+        return self.office_time_between(start, end, ROUND_THE_CLOCK)
+
+    def office_time_between(self, start: int, end: int, hours: OfficeHours) -> int:
+        """Return the microseconds between two instants in which offices work."""
+        return self._time_before(end, hours) - self._time_before(start, hours) if end > start else 0
+
+    def work_dates_between(self, start: int, end: int) -> int:
+        """Return how many work days there are from the day of an instant on, and before that of a later one."""
+        return self._work[_place(_split(end)[0] - 1)] - self._work[_place(_split(start)[0] - 1)]
 
     def add_office_time(self, instant: int, length: int, hours: OfficeHours) -> tuple[int, bool]:
         """Return the instant at which offices have worked so long since another, and whether every day looked at was an announced one."""
@@ -137,11 +147,13 @@ class Calendar:
         place = bisect_left(self._work, self._work[_place(day)] + work_days)
         return min(place, len(self._work) - 1) + _FIRST_DAY
 
-    def _time_before(self, instant: int) -> int:
-        """Return the time on work days since the calendar's first one."""
+    def _time_before(self, instant: int, hours: OfficeHours) -> int:
+        """Return the time in which offices have worked since the calendar's first day."""
         day, time_of_day = _split(instant)
         before = self._work[_place(day - 1)]
-        return before * DAY + (time_of_day if self._work[_place(day)] > before else 0)
+        today = hours if self._work[_place(day)] > before else ()
+        full = sum(end - start for start, end in hours)
+        return before * full + sum(max(min(end, time_of_day) - start, 0) for start, end in today)
 
     def _is_known(self, first: int, last: int) -> bool:
         """Tell whether all days after the first up to the last are announced."""

@@ -12,6 +12,7 @@ from rules.deadlines import near_at
 from rules.event import Event
 from rules.history import Deadline, Holding, Lineage, Trick
 from rules.limiting import concerns
+from rules.stopping import NEVER
 
 Span = tuple[int, int]
 
@@ -102,10 +103,10 @@ def suspended_over_due(lineage: Lineage, now: int) -> list[Trick]:
         ticket = lineage.tickets[pause.since.ticket_id]
         tricks: list[Trick] = []
         for deadline in lineage.deadlines:
-            due, incomplete = _due_then(deadline, pause.since)
+            due, incomplete, stood = _due_then(deadline, pause.since)
             ran = deadline.ended_at is None or deadline.ended_at >= due
             if (
-                near_at(deadline.start, due) <= pause.since.at < due <= ended
+                near_at(deadline.start + stood, due) <= pause.since.at < due <= ended
                 and ran
                 and concerns(lineage, ticket, deadline.event, deadline.unit, pause.unit)
             ):
@@ -115,7 +116,22 @@ def suspended_over_due(lineage: Lineage, now: int) -> list[Trick]:
     return found
 
 
-def _due_then(deadline: Deadline, event: Event) -> tuple[int, bool]:
-    """Return when a limit was due as things stood at an event, and whether a work day was counted that is not announced."""
-    moved = next((one for one in deadline.moved if one.event.at > event.at), None)
-    return (deadline.due, deadline.incomplete) if moved is None else (moved.due, moved.incomplete)
+def _due_then(deadline: Deadline, event: Event) -> tuple[int, bool, int]:
+    """Return when a limit was due as things stood at an event, a suspension not counted that it began; whether a work day was counted
+    that is not announced; and by how much the limit had been put off because its clock had stood.
+    """
+    if deadline.stoppable is not None and any(
+        one.start < event.at and (one.end is None or event.at < one.end) for one in deadline.stoppable.stood
+    ):
+        return NEVER, False, 0
+    moved = next((one for one in deadline.moved if one.event is event or one.event.at > event.at), None)
+    return (deadline.due, deadline.incomplete, deadline.stood) if moved is None else moved[1:]
+
+
+def run_on(lineage: Lineage) -> list[Event]:
+    """Return what let the clocks of limits run on that had stood."""
+    stops = [
+        one.stop for deadline in lineage.deadlines if deadline.stoppable is not None for one in deadline.stoppable.stood
+    ]
+    ends = (stop.until if stop.asked is None else stop.asked.decision for stop in stops)
+    return [event for event in ends if event is not None]

@@ -12,6 +12,7 @@ from models.ticket_event import EventType as E
 from models.times import DAY
 from rules.calendar import Calendar
 from rules.history import Acceptance, Deadline, Lineage
+from rules.stopping import NEVER
 
 NEAR_SHARE = 5  # a fifth of the time is left
 NEAR_TIME = DAY
@@ -39,6 +40,13 @@ def near_at(start: int, due: int) -> int:
     return max(due - left // NEAR_SHARE, due - NEAR_TIME, start)
 
 
+def near_since(deadline: Deadline) -> int:
+    """Return the instant from which a limit is near, whose clock may have stood."""
+    if not deadline.runs_since:
+        return near_at(deadline.start, deadline.due)
+    return max(near_at(deadline.start + deadline.stood, deadline.due), deadline.runs_since)
+
+
 def reached(deadline: Deadline, now: int, calendar: Calendar, *, announced: bool = False) -> Reached:
     """Return what the limit has reached at an instant; `announced`: as far as announced days alone bear it out."""
     ended = deadline.ended_at
@@ -61,7 +69,7 @@ def reached(deadline: Deadline, now: int, calendar: Calendar, *, announced: bool
                 best = Reached(True, True, days, sure, due)
     if best.overdue or deadline.resolved_later or (announced and deadline.incomplete):
         return best
-    return Reached(True, False, 0, 0, 0) if last >= near_at(deadline.start, deadline.due) else best
+    return Reached(True, False, 0, 0, 0) if last >= near_since(deadline) else best
 
 
 def wakes(deadline: Deadline, work_days: tuple[int, ...], calendar: Calendar) -> list[int]:
@@ -69,7 +77,9 @@ def wakes(deadline: Deadline, work_days: tuple[int, ...], calendar: Calendar) ->
     if deadline.ended_at is not None:
         return []
     due = deadline.due
-    return [near_at(deadline.start, due), due, *(calendar.add_work_days(due, days)[0] for days in work_days)]
+    if due == NEVER:  # its clock stands; that this ran over the time at which it was due is a fact about the suspension
+        return [deadline.moved[-1].due]
+    return [near_since(deadline), due, *(calendar.add_work_days(due, days)[0] for days in work_days)]
 
 
 def acceptance_due(lineage: Lineage, one: Acceptance, times: int) -> tuple[int, bool]:

@@ -76,7 +76,7 @@ class Histories:
         if known is None or event.type in _WITH_EFFECT or event.test or not _is_next(known[0], events):
             return False
         lineage = known[1]
-        if lineage.awaited and event.type in ACCEPTING:
+        if lineage.suspended or (lineage.awaited and event.type in ACCEPTING):
             return False
         if not next_state(lineage.tickets[event.ticket_id].state, event.type)[1]:
             return False
@@ -120,6 +120,8 @@ def _apply(lineage: Lineage, ticket: Ticket, event: Event) -> None:
         return
     if lineage.awaited and event.type in ACCEPTING:
         limiting.accept(lineage, ticket, event)
+    if lineage.suspended:
+        limiting.run_on(lineage, ticket, event)
     step = _STEPS.get(event.type)
     if step is not None:
         if event.type in _CHANGES_CLAIMS:
@@ -225,7 +227,9 @@ def _return_approved(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     if asked is None:
         _return_requested(lineage, ticket, event)
         asked = lineage.returns[-1]
-    asked.decision, asked.denied = event, False
+    denied, asked.decision, asked.denied = asked.denied, event, False
+    if denied:
+        limiting.end_after_all(lineage, asked)
     end_holding(lineage, ticket, event, asked.unit)
 
 
@@ -380,6 +384,7 @@ def _close_span_if_nobody_waits(lineage: Lineage, event: Event) -> None:
 def _suspended(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     lineage.suspensions.append(event)
     lineage.pauses.append(Holding(event.unit, event))
+    limiting.suspend(lineage, ticket, event)
 
 
 def _resumed(lineage: Lineage, ticket: Ticket, event: Event) -> None:

@@ -35,11 +35,51 @@ class Return:
 
 
 class Moved(NamedTuple):
-    """An approved extension, and the due time it replaced."""
+    """What moved a limit, an approved extension or what stopped its clock, and the due time it replaced."""
 
     event: Event
     due: int
     incomplete: bool
+    stood: int = 0
+    """by how much that due time had been put off because the clock had stood"""
+
+
+@dataclass(slots=True, eq=False)
+class Stop:
+    """Something for which the clock of a unit's limits stands where the city says so: a suspension, or a return if it is denied."""
+
+    since: Event
+    unit: str | None
+    until: Event | None = None
+    asked: Return | None = None
+    """of a return: it, whose decision ends the stop"""
+
+
+class Stood(NamedTuple):
+    """A time for which a limit's clock stood."""
+
+    stop: Stop
+    start: int
+    end: int | None
+    """None: it stands"""
+    amount: int = 0
+    """how much of the limit's kind of time that was: microseconds, or whole days"""
+    due: int = 0
+    """to when the limit was put off by it"""
+
+
+@dataclass(slots=True)
+class Stoppable:
+    """What a limit is reckoned from whose clock can be stopped."""
+
+    due: int
+    incomplete: bool
+    """as it was laid"""
+    extensions: list[tuple[Event, int]] = field(default_factory=list)
+    """approved ones, and the times they name"""
+    stops: list[Stop] = field(default_factory=list)
+    stood: list[Stood] = field(default_factory=list)
+    """the times for which it stood, as far as it was not due by then"""
 
 
 @dataclass(slots=True)
@@ -62,6 +102,12 @@ class Deadline:
     resolved_later: bool = False
     """the ticket was resolved after the limit was laid: that it had been near is no matter any more"""
     moved: list[Moved] = field(default_factory=list)
+    stoppable: Stoppable | None = None
+    """where the city lets its clock be stopped"""
+    stood: int = 0
+    """by how much the due time was put off because the clock stood"""
+    runs_since: int = 0
+    """when the clock ran on after it had stood last"""
 
 
 @dataclass(slots=True)
@@ -89,6 +135,8 @@ class Ending:
     unit: str | None
     asked: Return | None = None
     stops: bool = False
+    laid: int = 0
+    """how many limits had been laid by then"""
 
 
 @dataclass(slots=True)
@@ -187,6 +235,10 @@ class Lineage:
     deadlines: list[Deadline] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
     acceptances: list[Acceptance] = field(default_factory=list)
+    stoppable: bool = False
+    """the clock of a limit can be stopped"""
+    suspended: list[Stop] = field(default_factory=list)
+    """the suspensions for which the clocks of limits stand"""
     awaited: int = 0
     """acceptances that have not come yet"""
     incomplete: bool = False

@@ -7,10 +7,12 @@ here; how far it has run at an instant, in deadlines.py.
 
 from models.ticket_event import EventType as E
 from models.times import DAY, MINUTE
-from rules.deadlines import MOST_TIMES, near_at
+from rules.deadlines import MOST_TIMES, near_since
 from rules.event import Event
-from rules.history import Acceptance, Deadline, Ending, Holding, Lineage, Moved, Return, Ticket, Trick
-from rules.limits import Counting, Kind, Limit, Profile
+from rules.history import Acceptance, Deadline, Ending, Holding, Lineage, Moved, Return, Stop, Stoppable, Ticket, Trick
+from rules.lifecycle import LEADS_TO, State
+from rules.limits import Kind, Limit, Profile
+from rules.stopping import reckon
 
 HASTY_TIME = 30 * MINUTE
 UNDONE_TIME = 7 * DAY
@@ -18,7 +20,6 @@ LAST_MINUTE_SHARE = 10
 """a return is asked for in the last minute where less than a tenth of the handling limit is left"""
 
 _URGENT = frozenset({"urgent", "critical"})
-_PLAIN = Counting()
 # A unit that starts to work, or says why it will not, has taken the ticket in hand.
 ACCEPTING = frozenset(
     {
@@ -48,6 +49,9 @@ def lay(lineage: Lineage, ticket: Ticket, event: Event, kind: Kind) -> None:
     elif profile is not None and (limit := profile.limit(kind, ticket.request_type, ticket.urgency)) is not None:
         due, complete = reckoning.after(event.at, limit, profile.counting)
         deadline = Deadline(event, event.unit, event.at, due, not complete, limit, profile)
+        if profile.counting.suspension_stops or profile.counting.denied_return_stops:
+            deadline.stoppable = Stoppable(due, not complete)
+            lineage.stoppable = True
     if deadline is not None:
         lineage.deadlines.append(deadline)
         lineage.incomplete |= deadline.incomplete
@@ -88,6 +92,14 @@ def _start(lineage: Lineage, deadline: Deadline, start: int, incomplete: bool) -
     deadline.due, complete = lineage.reckoning.after(start, deadline.limit, deadline.profile.counting)
     deadline.incomplete = incomplete or not complete
     lineage.incomplete |= deadline.incomplete
+    if deadline.stoppable is not None:
+        deadline.stoppable.due, deadline.stoppable.incomplete = deadline.due, deadline.incomplete
+        _reckon(lineage, deadline)
+
+
+def _reckon(lineage: Lineage, deadline: Deadline) -> None:
+    reckon(lineage.reckoning, deadline)
+    lineage.incomplete |= deadline.incomplete
 
 
 def accept(lineage: Lineage, ticket: Ticket, event: Event) -> None:
@@ -111,16 +123,27 @@ def extend(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     theirs = [one for one in running if event.unit is None or one.unit is None or one.unit == event.unit]
     moving = theirs or running[-1:]
     since = asked[-1] if asked else event
-    late = min((one for one in moving if one.due <= since.at), key=lambda one: one.incomplete, default=None)
+    late = min((one for one in moving if _was_due(one, since.at)), key=lambda one: one.incomplete, default=None)
     if late is not None:
         lineage.extended_late.append(Trick(late.event, event, late.incomplete))
     until = event.data.get("until") or (asked[-1].data.get("until") if asked else None)
     if until is None:
         return
     for deadline in moving:
-        if deadline.due < until:
+        if deadline.stoppable is not None:
+            deadline.stoppable.extensions.append((event, until))
+            _reckon(lineage, deadline)
+        elif deadline.due < until:
             deadline.moved.append(Moved(event, deadline.due, deadline.incomplete))
             deadline.due, deadline.incomplete = until, False
+
+
+def _was_due(deadline: Deadline, instant: int) -> bool:
+    """Tell whether a limit had passed by an instant; while a return is open whose denial lets the clock stand, it does not pass."""
+    stands = deadline.profile is not None and deadline.profile.counting.denied_return_stops
+    if stands and deadline.ended_at is not None:
+        instant = min(instant, deadline.ended_at)
+    return deadline.due <= instant
 
 
 def _may_move(lineage: Lineage, ticket: Ticket, deadline: Deadline) -> bool:
@@ -152,9 +175,10 @@ def time_return(lineage: Lineage, ticket: Ticket, one: Return) -> None:
     calendar = reckoning.calendar
     for deadline in lineage.deadlines:
         if deadline.ended_at is None and concerns(lineage, ticket, deadline.event, deadline.unit, one.unit):
-            left, whole = deadline.due - event.at, deadline.due - deadline.start
+            due = deadline.due - deadline.stood  # the time for which its clock stood is no part of it
+            left, whole = deadline.due - event.at, due - deadline.start
             work_left = calendar.time_on_work_days(event.at, deadline.due)
-            work_whole = calendar.time_on_work_days(deadline.start, deadline.due)
+            work_whole = calendar.time_on_work_days(deadline.start, due)
             # By both clocks: neither a holiday nor a night makes a return a late one.
             if left * LAST_MINUTE_SHARE < max(whole, 1) and work_left * LAST_MINUTE_SHARE < max(work_whole, 1):
                 one.last_minute = True
@@ -183,10 +207,69 @@ def reopen_after_denial(lineage: Lineage, asked: Return) -> None:
                 if not (ending.asked and ending.asked.denied) and _ends(lineage, ending, deadline):
                     deadline.ended_at, deadline.ended_by = ending.event.at, ending.event
                     break
+    _reckon_stops_of(lineage, asked)
+
+
+def end_after_all(lineage: Lineage, asked: Return) -> None:
+    """Let a return that was denied at first and then approved have ended the unit's limits when it was asked for."""
+    place, ending = next((index, one) for index, one in enumerate(lineage.endings) if one.asked is asked)
+    earlier = [one.event for one in lineage.endings[:place]]
+    for deadline in lineage.deadlines[: ending.laid]:
+        if _ends(lineage, ending, deadline) and not any(deadline.ended_by is event for event in earlier):
+            deadline.ended_at, deadline.ended_by = asked.event.at, asked.event
+    _reckon_stops_of(lineage, asked)
+
+
+def _reckon_stops_of(lineage: Lineage, asked: Return) -> None:
+    if lineage.stoppable:
+        for deadline in lineage.deadlines:
+            if deadline.stoppable is not None and any(one.asked is asked for one in deadline.stoppable.stops):
+                _reckon(lineage, deadline)
+
+
+def suspend(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    """Let the clocks of the unit's limits stand from its suspension on, where the city says so."""
+    if lineage.stoppable and _stop(lineage, ticket, stop := Stop(event, event.unit)):
+        lineage.suspended.append(stop)
+
+
+def _stop(lineage: Lineage, ticket: Ticket, stop: Stop) -> bool:
+    """Note a stop with the limits that it concerns, and tell whether there are any."""
+    found = False
+    for deadline in lineage.deadlines:
+        if deadline.stoppable is None or deadline.profile is None:
+            continue
+        counting = deadline.profile.counting
+        stops = counting.suspension_stops if stop.asked is None else counting.denied_return_stops
+        if stops and concerns(lineage, ticket, deadline.event, deadline.unit, stop.unit):
+            deadline.stoppable.stops.append(stop)
+            _reckon(lineage, deadline)
+            found = True
+    return found
+
+
+def run_on(lineage: Lineage, ticket: Ticket, event: Event) -> None:
+    """Let the clocks run on that stand for a suspension, where an event of the unit, or of nobody named, leads the ticket elsewhere.
+
+    Not only `resumed` does: who works on what is suspended has resumed it, and what is taken away is suspended no longer.
+    """
+    if LEADS_TO.get(event.type, State.SUSPENDED) is State.SUSPENDED:
+        return
+    if event.type == E.MERGED and ticket.ticket_id in (lineage.root, event.data["into"]):
+        return  # which is refused, or ends the case
+    for stop in [one for one in lineage.suspended if concerns(lineage, ticket, one.since, one.unit, event.unit)]:
+        stop.until = event
+        lineage.suspended.remove(stop)
+        for deadline in lineage.deadlines:
+            if deadline.stoppable is not None and stop in deadline.stoppable.stops:
+                _reckon(lineage, deadline)
 
 
 def end_deadlines(lineage: Lineage, ending: Ending) -> None:
     """End the limits that a return, a recall or a stop of the ticket ends, and the acceptances."""
+    ending.laid = len(lineage.deadlines)
+    if ending.asked is not None and lineage.stoppable:
+        _stop(lineage, lineage.tickets[ending.event.ticket_id], Stop(ending.event, ending.unit, asked=ending.asked))
     lineage.endings.append(ending)
     for deadline in lineage.deadlines:
         if deadline.ended_at is None and _ends(lineage, ending, deadline):
@@ -228,7 +311,7 @@ def note_resolution(lineage: Lineage, ticket: Ticket, event: Event) -> None:
         one.incomplete
         for one in lineage.deadlines
         if one.ended_at is None
-        and near_at(one.start, one.due) <= event.at <= one.due
+        and near_since(one) <= event.at <= one.due
         and _ends(lineage, Ending(event, None, stops=True), one)
     ]
     if near:

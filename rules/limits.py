@@ -56,6 +56,10 @@ class CountingFile(Contract):
     first_day: Literal["next", "same"] = "next"
     ends: Literal["same_time", "end_of_day", "close_of_work"] = "same_time"
     office_hours: Annotated[list[Annotated[str, Field(pattern=_OFFICE_HOURS)]], Field(max_length=6)] = []  # noqa: RUF012
+    suspension_stops: Annotated[bool, Field(description="the handling limit's clock stands while it is suspended")] = (
+        False
+    )
+    denied_return_stops: Annotated[bool, Field(description="and from asking for a return to its denial")] = False
 
 
 class ProfileFile(Contract):
@@ -97,6 +101,13 @@ class Counting(NamedTuple):
     with_first_day: bool = False
     ends: str = "same_time"
     office_hours: OfficeHours = ()
+    suspension_stops: bool = False
+    denied_return_stops: bool = False
+
+    @property
+    def in_whole_days(self) -> bool:
+        """Return whether limits in days end with a day."""
+        return self.ends != "same_time"
 
 
 class Row(NamedTuple):
@@ -242,7 +253,14 @@ def _counting(document: Document, where: KeyPath, file: CountingFile) -> Countin
                 (*where, "office_hours", index), "office hours must run forward, one span after the other"
             )
         hours.append((start, end))
-    return Counting(file.count_from == "accepted", file.first_day == "same", file.ends, tuple(hours))
+    return Counting(
+        file.count_from == "accepted",
+        file.first_day == "same",
+        file.ends,
+        tuple(hours),
+        file.suspension_stops,
+        file.denied_return_stops,
+    )
 
 
 def _time_of_day(text: str) -> int:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -99,12 +100,12 @@ class Rule:
     cases: tuple[RuleCase, ...]
     text: TextSection | None = None
 
-    @property
+    @cached_property
     def paths(self) -> tuple[str, ...]:
         """Return every fact the rule reads."""
         return tuple(dict.fromkeys(path for condition in self.conditions.values() for path in condition.paths))
 
-    @property
+    @cached_property
     def told(self) -> tuple[str, ...]:
         """Return every fact that the rule's headlines tell."""
         words = (self.headline, *self.headlines.values())

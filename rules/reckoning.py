@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from models.times import DAY, HOUR, MINUTE
-from rules.calendar import Calendar, built_in_calendar, start_of_day
+from rules.calendar import ROUND_THE_CLOCK, Calendar, built_in_calendar, start_of_day
 from rules.calendar_file import load_calendar
 from rules.limits import NO_LIMITS, Counting, Limit, Limits, load_limits
 
@@ -44,6 +44,47 @@ class Reckoning:
         known = not first_day or self.calendar.is_announced(start, start)
         end, complete = self.calendar.add_work_days(start, value - (first_day and self.calendar.is_work_day(start)))
         return _closed(end, counting), complete and known
+
+    def stood(self, since: int, until: int, limit: Limit, counting: Counting) -> int:
+        """Return how much of a limit's kind of time lies in a span for which its clock stands.
+
+        Days that end with the day: whole days, from that of the beginning, unless it is over by then, up to the one before that of
+        the end. All else: microseconds, of which only those on work days count for `work_days`, and those in office hours for `work_hours`.
+        """
+        match limit.unit:
+            case "work_hours":
+                return self.calendar.office_time_between(since, until, counting.office_hours)
+            case "work_days" if not counting.in_whole_days:
+                return self.calendar.time_on_work_days(since, until)
+            case "work_days":
+                return self.calendar.work_dates_between(_still_open(since, counting), _still_open(until, counting))
+            case "days" if counting.in_whole_days:
+                first, last = (start_of_day(_still_open(one, counting)) for one in (since, until))
+                return (last - first) // DAY
+        return until - since
+
+    def later(self, due: int, stood: int, limit: Limit, counting: Counting) -> tuple[int, bool]:
+        """Return to when a due time is put off by what `stood` tells; and whether every work day between is announced."""
+        if not stood:
+            return due, True
+        match limit.unit:
+            case "work_hours":
+                return self.calendar.add_office_time(due, stood, counting.office_hours)
+            case "work_days" if not counting.in_whole_days:
+                return self.calendar.add_office_time(due, stood, ROUND_THE_CLOCK)
+            case "work_days":
+                end, complete = self.calendar.add_work_days(
+                    due - 1, stood
+                )  # midnight is the end of a day, not the next one
+                return end + 1, complete
+            case "days" if counting.in_whole_days:
+                return due + stood * DAY, True
+        return due + stood, True
+
+
+def _still_open(instant: int, counting: Counting) -> int:
+    """Return the instant; of one whose day is over for a limit, an instant of the next day."""
+    return instant if _closed(instant, counting) > instant else start_of_day(instant, 1)
 
 
 def _closed(instant: int, counting: Counting) -> int:

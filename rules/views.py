@@ -139,7 +139,8 @@ def deadline_events(view: View) -> list[Event]:
 def deadline_ends(view: View) -> list[Event]:
     """Return what ended limits or moved them."""
     ends = [deadline.ended_by for deadline in view.lineage.deadlines if deadline.ended_by]
-    return [*ends, *(moved.event for deadline in view.lineage.deadlines for moved in deadline.moved)]
+    moves = [moved.event for deadline in view.lineage.deadlines for moved in deadline.moved]
+    return [*ends, *moves, *(clocks.run_on(view.lineage) if view.lineage.stoppable else ())]
 
 
 def at_deadline(event: Event, instant: int) -> Cause:
@@ -151,7 +152,7 @@ def near_causes(view: View, _: int) -> Iterable[Cause]:
     """Yield when limits came near."""
     for deadline, found in view.reached:
         if found.near:
-            yield at_deadline(deadline.event, deadlines.near_at(deadline.start, deadline.due))
+            yield at_deadline(deadline.event, deadlines.near_since(deadline))
 
 
 def overdue_causes(view: View, _: int) -> Iterable[Cause]:

@@ -70,6 +70,7 @@ def await_listener(bootstrap_servers: str, *, timeout_seconds: float = 10.0) -> 
     deadline = time.monotonic() + timeout_seconds
     pause = threading.Event()
     security = security_of(bootstrap_servers)
+    security.client_arguments()  # a file of ours that cannot be used is told as such, whatever the brokers would say first
     reason: Exception = ValueError("no address")
     while True:
         for address in filter(None, map(str.strip, bootstrap_servers.split(","))):

@@ -78,7 +78,8 @@ _WRITTEN_BY_HAND: dict[str, Any] = {
     "TicketCloudEvent": {
         "type": "object",
         "description": "A CloudEvent 1.0 in structured mode. Of the envelope nothing is kept.",
-        "required": ["specversion", "id", "source", "type", "data"],
+        "required": ["specversion", "id", "source", "type"],
+        "anyOf": [{"required": ["data"]}, {"required": ["data_base64"]}],
         "properties": {
             "specversion": {"const": "1.0"},
             "id": {"type": "string", "minLength": 1},
@@ -86,6 +87,7 @@ _WRITTEN_BY_HAND: dict[str, Any] = {
             "type": {"type": "string", "minLength": 1},
             "datacontenttype": {"type": "string"},
             "data": {"$ref": "#/components/schemas/TicketEvent"},
+            "data_base64": {"type": "string", "description": "in place of data: the event's JSON, in Base64"},
         },
     },
     "TableRecord": {

@@ -1,4 +1,4 @@
-"""Backup and restore of one machine: everything below the data directory of `up`, and the configuration it runs with.
+"""The backup of one machine (restore.py is the way back): everything below the data directory of `up`, and the configuration it runs with.
 
 A backup is made while nothing runs over the data directory (hold.py): the broker's records, the tables, the positions of the
 consumers and the ledger are then those of one instant, each complete, and a restore of them goes on exactly there. So a backup
@@ -8,27 +8,25 @@ is right because nothing moves, not because the parts of it are mended afterward
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+
+from pydantic import ValidationError
 
 from models.times import format_instant
-from streams.archive import ArchiveError, Source, Written, extract_archive, write_archive
+from streams.archive import ArchiveError, Source, Written, write_archive
+from streams.archive_header import CONFIG, DATA, Header
 from streams.backup_config import ConfigFiles
+from streams.disk_room import check_space, room
 from streams.hold import held_still, is_up
-from streams.new_folder import FolderRefusedError, filled, own_name
+from streams.new_folder import own_name
 
-DATA, CONFIG, ELSEWHERE = "data", "config", "elsewhere"
 # Logs are not state; locks, pids and addresses are those of processes that will be others.
 _LEFT_OUT = frozenset({"logs", "kafka/logs", "kafka/lock", "up.lock", "backup.lock", "up.json", "up.json.new"})
-_CONFIGURATION = frozenset({".toml", ".yaml", ".yml"})
-_SPARE_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +35,6 @@ class Made:
 
     written: Written
     file_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What was restored, and where it lies now. `bound`: configuration files that name paths where the backup was made."""
-
-    header: dict[str, Any]
-    data_dir: Path
-    config: Path | None
-    bound: tuple[Path, ...] = ()
 
 
 def make_backup(data_dir: Path, config: ConfigFiles, target: Path, now: int) -> Made:
@@ -65,65 +53,33 @@ def make_backup(data_dir: Path, config: ConfigFiles, target: Path, now: int) -> 
         raise ArchiveError(
             f"user {own_name()} cannot write into {target.parent}: correct its permissions, or name another"
         )
-    _check_space(target.parent, _bytes_below(data_dir))  # before anything stops
-    with held_still(data_dir), _room(target):
-        header = {
-            "made_at": format_instant(now),
-            "made_by": f"hotline-watch {version('hotline-watch')}",
-            "cluster_id": _cluster_id(data_dir),
-            "config": config.main,
-            "elsewhere": config.elsewhere,
-            "folder": config.folder,
-        }
-        written = write_archive(target, header, [*_data(data_dir), *config.sources])
+    in_the_way = next((one.path for one in config.sources if one.name == f"{CONFIG}/{DATA}"), None)
+    if in_the_way is not None:
+        raise ArchiveError(
+            f"{in_the_way} is where a restore puts the data: give that folder of the configuration another name"
+        )
+    check_space(target.parent, _bytes_below(data_dir))  # before anything stops
+    with held_still(data_dir), room(target, target.with_name(f"{target.name}.part")):
+        written = write_archive(target, _header(data_dir, config, now), [*_data(data_dir), *config.sources])
     return Made(written, target.stat().st_size)
 
 
-def restore_backup(path: Path, target: Path) -> Restored:
-    """Write a backup below a directory that is not there, or empty: the configuration into it, the data into `data/`.
-
-    Nothing is there until all of it is there and right. Raises ArchiveError and OSError.
-    """
-    target = target.absolute()
-    size = path.stat().st_size if path.is_file() else 0  # what it is else, is told when it is read
+def _header(data_dir: Path, config: ConfigFiles, now: int) -> Header:
     try:
-        with filled(target) as staged, _room(target):
-            _check_space(staged.parent, size)
-            header = extract_archive(path, staged)
-            _put_in_place(staged)
-            bound = _bound_to(header.get("folder"), staged, target)
-            os.sync()
-    except FolderRefusedError as error:
-        raise ArchiveError(str(error)) from None
-    main = header.get("config")
-    return Restored(header, target / DATA, target / str(main) if main else None, bound)
-
-
-def _bound_to(old: object, staged: Path, target: Path) -> tuple[Path, ...]:
-    """Return the configuration files, by where they will lie, that name paths below the folder where the backup was made."""
-    if not isinstance(old, str) or Path(old) == target:
-        return ()
-    found = []
-    for one in sorted(staged.rglob("*")):
-        inner = one.relative_to(staged)
-        if inner.parts[0] != DATA and one.suffix in _CONFIGURATION and one.is_file():
-            with contextlib.suppress(UnicodeDecodeError):
-                if f"{old}/" in one.read_text(encoding="utf-8"):
-                    found.append(target / inner)
-    return tuple(found)
-
-
-def _put_in_place(staged: Path) -> None:
-    """Move the configuration up beside the data, as `init` lays it out."""
-    if not (staged / DATA / "kafka").is_dir():
-        raise ArchiveError("it holds no data of a broker: it is no backup of `up`")
-    config = staged / CONFIG
-    if config.is_dir():
-        for one in config.iterdir():
-            if (staged / one.name).exists():
-                raise ArchiveError(f"its configuration has a {one.name} of its own, where the restored one would lie")
-            one.rename(staged / one.name)
-        config.rmdir()
+        return Header(
+            made_at=format_instant(now),
+            made_by=f"hotline-watch {version('hotline-watch')}",
+            cluster_id=_cluster_id(data_dir),
+            config=config.main,
+            elsewhere=dict(config.elsewhere),
+            folder=config.folder,
+            from_environment=list(config.from_environment),
+        )
+    except ValidationError as error:
+        fields = ", ".join(sorted({str(one["loc"][0]) for one in error.errors(include_input=False) if one["loc"]}))
+        raise ArchiveError(
+            f"a name or a path of the installation cannot be kept ({fields}; control characters?): change it"
+        ) from None
 
 
 def _data(data_dir: Path) -> Iterator[Source]:
@@ -156,31 +112,8 @@ def _bytes_below(folder: Path) -> int:
     return found
 
 
-@contextlib.contextmanager
-def _room(target: Path) -> Iterator[None]:
-    """Say it in plain words where a disk gets full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise ArchiveError(f"no room is left for {target}: free some space, or name another disk") from error
-
-
-def _check_space(folder: Path, wanted_bytes: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < wanted_bytes + _SPARE_BYTES:
-        raise ArchiveError(
-            f"{wanted_bytes // 2**20 + 1} MB are needed below {folder} and {free // 2**20} MB are free: free some space, or name "
-            "another disk"
-        )
-
-
 def _cluster_id(data_dir: Path) -> str | None:
     try:
         return str(json.loads((data_dir / "kafka" / "cluster.json").read_text())["cluster_id"])
     except (OSError, ValueError, KeyError):
         return None
-
-
-__all__ = ["ArchiveError", "Made", "Restored", "make_backup", "restore_backup"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +10,12 @@ from typing import Any
 
 from models.strict_yaml import ConfigFileError, read_yaml
 from streams.archive import Source
+from streams.archive_header import CONFIG, ELSEWHERE
 from streams.settings import Settings
 
 _SECRET = frozenset({"file", "key_file"})
 _FILES = _SECRET | {"cert_file", "ca_file"}
 _NOT_CONFIGURATION = frozenset({"data_dir", "broker_jars"})
-CONFIG, ELSEWHERE = "config", "elsewhere"
 
 
 class MissingFileError(Exception):
@@ -52,12 +53,10 @@ def config_files(settings: Settings, config: Path | None, data_dir: Path) -> Con
         if not path.exists():
             raise MissingFileError(f"{path} is named by the configuration and is not there")
         inside = folder is not None and path.is_relative_to(folder)
-        name = (
-            f"{CONFIG}/{path.relative_to(folder).as_posix()}"
-            if inside and folder
-            else f"{ELSEWHERE}/{number}-{path.name}"
-        )
-        if not inside:
+        if inside and folder:
+            name = f"{CONFIG}/{path.relative_to(folder).as_posix()}"
+        else:
+            name = _free_name(number, path, folder)
             elsewhere[name] = str(path)
         sources += [Source(name, path), *_below(path, name)]
     unique = {source.name: source for source in (*_parents(sources, folder), *sources)}
@@ -65,6 +64,29 @@ def config_files(settings: Settings, config: Path | None, data_dir: Path) -> Con
     if config is None:
         return ConfigFiles(None, files, elsewhere, tuple(dict.fromkeys(variables)))
     return ConfigFiles(config.name, files, elsewhere, tuple(dict.fromkeys(variables)), str(config.parent))
+
+
+def _free_name(number: int, path: Path, folder: Path | None) -> str:
+    """Return a name for a file from elsewhere that no file of an earlier restore has, which may lie beside the settings."""
+    while True:
+        name = f"{ELSEWHERE}/{number}-{path.name}"
+        if folder is None or not (folder / name).exists():
+            return name
+        number += 1000
+
+
+def missing_files(settings: Settings, folder: Path) -> tuple[Path, ...]:
+    """Return the files of a configuration that are not there; no document outside `folder` is opened for what it names.
+
+    Raises ConfigFileError.
+    """
+    outside = {
+        name: None
+        for name in ("subscribers_file", "api_clients_file")
+        if (path := getattr(settings, name)) is not None and not path.resolve().is_relative_to(folder.resolve())
+    }
+    named = (*_named_by(settings), *_secrets(settings.model_copy(update=outside), []))
+    return tuple(path for path in dict.fromkeys(Path(os.path.normpath(path)) for path in named) if not path.exists())
 
 
 def secret_files(settings: Settings) -> tuple[Path, ...]:

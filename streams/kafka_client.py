@@ -46,6 +46,7 @@ class KafkaProducer(kafka.KafkaProducer):  # type: ignore[misc]
     """A producer. Raises SecurityFilesError, and what the library raises."""
 
     def __init__(self, *, bootstrap_servers: str, **settings: Any) -> None:
+        self.config: dict[str, Any] = {}  # the library looks there when one ends, one that never began too
         super().__init__(**client_arguments(bootstrap_servers), **settings)
 
 

@@ -11,7 +11,10 @@ from streams.security import Cluster, Mechanism, Protocol, Security
 class KafkaSettings(BaseModel):
     """The part of the settings that every client of Kafka takes. `bootstrap_servers` is a Cluster: it carries the rest."""
 
-    bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's addresses, host:port, comma-separated")
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092",
+        description="Kafka's addresses, host:port, comma-separated; default where broker_port is set: that port here",
+    )
     kafka_security: Protocol = Field(
         Protocol.PLAINTEXT, description="plaintext, tls, sasl_tls; sasl_plaintext on 127.0.0.1 alone"
     )
@@ -36,9 +39,14 @@ class KafkaSettings(BaseModel):
         given = [name for name in sorted(self.model_fields_set) if name.startswith("kafka_")]
         if given and "kafka_security" not in given:
             raise ValueError(f"{given[0]} is set, but kafka_security is not: say tls or sasl_tls")
+        own = None if "bootstrap_servers" in self.model_fields_set else self.own_broker()
         # Whoever passes the address on passes on how it is talked to: no client can be forgotten.
-        object.__setattr__(self, "bootstrap_servers", Cluster(self.bootstrap_servers, self._security()))
+        object.__setattr__(self, "bootstrap_servers", Cluster(own or self.bootstrap_servers, self._security()))
         return self
+
+    def own_broker(self) -> str | None:
+        """Return where the broker of `up` on this machine is, None where that is not known before it runs."""
+        return None
 
     def cluster_at(self, bootstrap_servers: str | None) -> Cluster:
         """Return the cluster, at another address where one is given. Raises ValueError as `Cluster` does."""

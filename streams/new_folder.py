@@ -28,25 +28,53 @@ def filled(folder: Path) -> Iterator[Path]:
     folder = folder.absolute()
     _check_empty(folder)
     there = folder.exists()
-    staged = _beside(folder, folder if there else folder.parent)
+    with _parents(folder):
+        staged = _beside(folder, folder if there else folder.parent)
+        try:
+            yield staged
+            if there:
+                _move_into(staged, folder)
+            else:
+                staged.rename(folder)
+        except OSError as error:
+            raise _named(error, staged, folder) from error
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+
+def _named(error: OSError, staged: Path, folder: Path) -> OSError:
+    """Return an error that names what was wished for, where it names what is hidden beside it."""
+    named = str(error.filename or "")
+    if not named.startswith(str(staged)):
+        return error
+    return OSError(error.errno, error.strerror, f"{folder}{named[len(str(staged)) :]}")
+
+
+@contextlib.contextmanager
+def _parents(folder: Path) -> Iterator[None]:
+    """Take the parents away again that were made for a folder which did not come to be."""
+    missing = [parent for parent in folder.parents if not parent.exists()]
     try:
-        yield staged
-        if there:
-            _move_into(staged, folder)
-        else:
-            staged.rename(folder)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        yield
+    except BaseException:
+        for parent in missing:  # the deepest first
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
 
 
 def _beside(folder: Path, parent: Path) -> Path:
     """Return a new directory, its owner's alone, from where everything can be moved into `folder`."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=parent))  # mode 700
+        return Path(tempfile.mkdtemp(prefix=".hotline-watch.new-", dir=parent))  # mode 700
     except PermissionError as error:
         raise FolderRefusedError(
             f"nothing may be made in {parent}: have it made as root, `install -d -o {own_name()} -m 700 {folder}`, and try again"
+        ) from error
+    except OSError as error:
+        raise FolderRefusedError(
+            f"{folder} cannot be made ({error.strerror}): name a directory on a disk that can be written"
         ) from error
 
 
@@ -59,6 +87,10 @@ def own_name() -> str:
 
 
 def _check_empty(folder: Path) -> None:
+    if folder.is_symlink() and not folder.exists():
+        raise FolderRefusedError(
+            f"{folder} is a link to {folder.readlink()}, which is not there: make that directory, or name another"
+        )
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -145,7 +145,7 @@ class Settings(KafkaSettings, BaseSettings):
     )
     drill_every_hours: Annotated[float | None, Field(gt=0, le=24 * 31)] = Field(
         None,
-        description="`up`: so often a marked drill ticket goes the whole way, see `hotline-watch drill`; none: never",
+        description="`up`: so often a marked drill ticket goes the whole way, see `hotline-watch drill`; left out: never",
     )
     drill_subscriber: str | None = Field(
         None, description="which subscriber is called in a drill; without it the way ends at dispatch's decision"
@@ -177,6 +177,10 @@ class Settings(KafkaSettings, BaseSettings):
     def topics(self) -> TopicSet:
         """Return the installation's topics."""
         return TopicSet(prefix=self.topic_prefix, partitions=self.partitions, replication=self.replication)
+
+    def own_broker(self) -> str | None:
+        """Return where the broker of `up` is: whoever sets its port need not say it again as an address."""
+        return f"127.0.0.1:{self.broker_port}" if self.broker_port else None
 
     def delivery_files(self) -> DeliveryFiles:
         """Return where delivery's files are. Raises SettingsError where no subscribers file is set."""
@@ -217,10 +221,32 @@ def load_settings(config: Path | None = None, environment: Mapping[str, str] | N
         raise SettingsError(str(error).splitlines()[0]) from None
 
 
+def load_file(config: Path) -> Settings:
+    """Return the settings that one file makes, whatever the environment says: of an installation that is not this process's.
+
+    Raises SettingsError.
+    """
+    try:
+        return _OfFile(**_read_toml(config))
+    except ValidationError as error:
+        raise SettingsError(f"{config}: {_told(error.errors(include_url=False, include_input=False)[0])}") from None
+
+
+class _OfFile(Settings):
+    """Settings without the environment's."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
 def _told(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"there is no such setting; there are {', '.join(Settings.model_fields)}"
-    return str(error["msg"])
+    field = Settings.model_fields.get(str(error["loc"][0])) if len(error["loc"]) == 1 else None
+    return f"{error['msg']}; {field.description}" if field is not None and field.description else str(error["msg"])
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Self
@@ -18,7 +19,7 @@ from rules.engine import Engine
 from rules.event import Event
 from rules.fact import Value
 from rules.facts import as_mapping, compute
-from rules.fold import fold
+from rules.fold import Histories, fold
 from rules.history import Lineage
 from rules.intake import Reader, to_event
 from rules.pack import Pack, default_pack
@@ -30,6 +31,7 @@ from rules.views import View
 START = parse_instant("2025-03-03T09:00:00+08:00")  # a Monday
 KEYS = (PseudonymKey("k1", b"a secret for tests, nothing else"),)
 CITIZEN = {"key": "citizen-1"}
+_HISTORIES = 4_096
 
 
 @cache
@@ -45,9 +47,19 @@ def reader() -> Reader:
     return Reader(screener)
 
 
-def engine(reckoning: Reckoning | None = None) -> Engine:
-    """Return a new engine of the default pack: what one remembers of a ticket is no other run's business."""
+@cache
+def _judging(reckoning: Reckoning | None) -> Engine:
     return Engine(_pack(), reckoning)
+
+
+def engine(reckoning: Reckoning | None = None) -> Engine:
+    """Return an engine of the default pack that remembers no ticket: that is no other run's business.
+
+    What some facts come to is the same for every run, so that is judged once for all of them.
+    """
+    made = copy(_judging(reckoning))
+    made.histories = Histories(_HISTORIES, made.reckoning)
+    return made
 
 
 def day(number: float) -> int:

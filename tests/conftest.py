@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # kafka-python may be imported only once `pytest_configure` h
     from streams.broker import EmbeddedKafka
     from streams.topics import TopicSet
 
-KAFKA_FIXTURES = {"kafka", "new_kafka", "kafka_cluster"}
+KAFKA_FIXTURES = {"kafka", "new_kafka", "kafka_cluster", "secure"}
 
 
 def pytest_configure(config: pytest.Config) -> None:

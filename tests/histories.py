@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -42,46 +43,53 @@ SPAN_DAYS = 60
 HALF_DAYS = 2 * SPAN_DAYS
 
 
+_WHENS = st.integers(0, HALF_DAYS).map(lambda half: half / 2)
+
+
 def whens() -> st.SearchStrategy[float]:
     """Times on a coarse grid, so that many fall together."""
-    return st.integers(0, HALF_DAYS).map(lambda half: half / 2)
+    return _WHENS
 
 
 @st.composite
 def steps(draw: st.DrawFn, tickets: tuple[str, ...]) -> tuple[str, str, float, dict[str, Any]]:
     """One event without its id: ticket, type, time, fields."""
-    ticket, when = draw(st.sampled_from(tickets)), draw(whens())
-    unit = draw(st.sampled_from(UNITS))
-    kind = draw(st.sampled_from((*_FIELDS, *_FREQUENT * 3)))
+    ticket, when, unit, kind = draw(_AMONG[tickets]), draw(_WHENS), draw(_UNITS), draw(_KINDS)
     return ticket, kind, when, {name: draw(value) for name, value in _FIELDS[kind](ticket, unit, when).items()}
 
 
-def _registered(ticket: str, unit: str, when: float) -> dict[str, st.SearchStrategy[Any]]:
-    return {
-        "citizen": st.sampled_from(CITIZENS).map(lambda key: {"key": key}),
-        "request_type": st.sampled_from(("complaint", "help", "consultation", "praise")),
-        "matter": st.sampled_from(MATTERS),
-    }
+# Made once: to make a strategy takes longer than to draw from it.
+_JUST = {unit: st.just(unit) for unit in UNITS}
+_MAYBE = {unit: st.sampled_from((unit, None)) for unit in UNITS}
+_LIMITS = st.sampled_from(({"value": 3, "unit": "days"}, {"value": 5, "unit": "work_days"}, None))
+_ROLES = st.sampled_from(("lead", "assist"))
+_SAID, _CODES = st.sampled_from((None, True, False)), st.sampled_from((None, "R1", "R3"))
+_APPEAL = st.sampled_from((None, "unreasonable"))
+_RATING = {"result": st.sampled_from(GRADES), "comment": st.sampled_from(COMMENTS)}
+_AMONG = {tickets: st.sampled_from(tickets) for tickets in (TICKETS[:count] for count in range(1, len(TICKETS) + 1))}
+_INTO, _AMENDED, _UNITS = _AMONG[TICKETS], st.sampled_from(AMENDMENTS), st.sampled_from(UNITS)
+_REGISTERED = {
+    "citizen": st.sampled_from(CITIZENS).map(lambda key: {"key": key}),
+    "request_type": st.sampled_from(("complaint", "help", "consultation", "praise")),
+    "matter": st.sampled_from(MATTERS),
+}
 
 
 def _due(ticket: str, unit: str, when: float) -> dict[str, st.SearchStrategy[Any]]:
-    limits = st.sampled_from(({"value": 3, "unit": "days"}, {"value": 5, "unit": "work_days"}, None))
-    return {"unit": st.just(unit), "limit": limits}
+    return {"unit": _JUST[unit], "limit": _LIMITS}
 
 
 def _unit(ticket: str, unit: str, when: float) -> dict[str, st.SearchStrategy[Any]]:
-    return {"unit": st.sampled_from((unit, None))}
+    return {"unit": _MAYBE[unit]}
 
 
 def _return(ticket: str, unit: str, when: float) -> dict[str, st.SearchStrategy[Any]]:
-    said = st.sampled_from((None, True, False))
-    code = st.sampled_from((None, "R1", "R3"))
-    return {"unit": st.just(unit), "contacted": said, "site_checked": said, "evidence": said, "reason_code": code}
+    return {"unit": _JUST[unit], "contacted": _SAID, "site_checked": _SAID, "evidence": _SAID, "reason_code": _CODES}
 
 
 _FIELDS: dict[str, Any] = {
-    "registered": _registered,
-    "dispatched": lambda t, u, w: _due(t, u, w) | {"role": st.sampled_from(("lead", "assist"))},
+    "registered": lambda t, u, w: _REGISTERED,
+    "dispatched": lambda t, u, w: _due(t, u, w) | {"role": _ROLES},
     "return_requested": _return,
     "return_approved": _unit,
     "return_denied": _unit,
@@ -89,18 +97,26 @@ _FIELDS: dict[str, Any] = {
     "recalled": _unit,
     "extension_requested": lambda t, u, w: {"until": st.just(time_of(w + 6))},
     "extension_approved": lambda t, u, w: {"until": st.sampled_from((time_of(w + 5), None))},
-    "resolved": lambda t, u, w: {"unit": st.just(u), "appeal_confirmed": st.sampled_from((None, "unreasonable"))},
+    "resolved": lambda t, u, w: {"unit": _JUST[u], "appeal_confirmed": _APPEAL},
     "review_rejected": _due,
     "redo_ordered": _due,
-    "visited": lambda t, u, w: {"result": st.sampled_from(GRADES), "comment": st.sampled_from(COMMENTS)},
-    "satisfaction_changed": lambda t, u, w: {"result": st.sampled_from(GRADES), "comment": st.sampled_from(COMMENTS)},
-    "merged": lambda t, u, w: {"into": st.sampled_from(TICKETS)},
-    "linked": lambda t, u, w: {"to": st.sampled_from(TICKETS)},
-    "amended": lambda t, u, w: {"fields": st.sampled_from(AMENDMENTS)},
+    "visited": lambda t, u, w: _RATING,
+    "satisfaction_changed": lambda t, u, w: _RATING,
+    "merged": lambda t, u, w: {"into": _INTO},
+    "linked": lambda t, u, w: {"to": _INTO},
+    "amended": lambda t, u, w: {"fields": _AMENDED},
     "voided": lambda t, u, w: {},
     **dict.fromkeys(PLAIN, _unit),
     **dict.fromkeys(ENDS, lambda t, u, w: {}),
 }
+
+
+_KINDS = st.sampled_from((*_FIELDS, *_FREQUENT * 3))
+
+
+@cache
+def _told(tickets: tuple[str, ...], size_max: int) -> st.SearchStrategy[list[tuple[str, str, float, dict[str, Any]]]]:
+    return st.lists(steps(tickets), min_size=size_max // 2, max_size=size_max)
 
 
 def record_of(number: int, step: tuple[str, str, float, dict[str, Any]]) -> dict[str, Any]:
@@ -117,7 +133,7 @@ def record_of(number: int, step: tuple[str, str, float, dict[str, Any]]) -> dict
 def histories(draw: st.DrawFn, size_max: int = 24, *, seq: bool = False) -> list[dict[str, Any]]:
     """Some ten to twenty events of one to four tickets; most tickets are registered, as in life."""
     tickets = TICKETS[: draw(st.integers(1, len(TICKETS)))]
-    told = draw(st.lists(steps(tickets), min_size=size_max // 2, max_size=size_max))
+    told = list(draw(_told(tickets, size_max)))
     for ticket in tickets[draw(st.integers(0, 1)) :]:
         when = draw(st.integers(0, 20).map(lambda half: half / 2))
         citizen, matter = draw(st.sampled_from(CITIZENS)), draw(st.sampled_from(MATTERS))

@@ -36,6 +36,8 @@ profiles:
     redo:
       - limit: {value: 3, unit: work_days}
 """
+STOPPED = CITY.replace("{office", "{suspension_stops: true, denied_return_stops: true, office")
+"""the same, with clocks that a suspension and a denied return stop"""
 YEAR_2027 = """\
 version: "2027-1"
 source: 虚构,不是任何通知

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +78,12 @@ def ticket(nr: str, **cells: str) -> dict[str, str]:
         "sent": "2025-06-01T09:00:00",
     }
     return dict.fromkeys(COLUMNS, "") | told | {"nr": nr, "back": "0"} | cells
+
+
+def folder_in_memory() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder where nothing waits for a disk: these crashes are of the process, not of the machine."""
+    memory = "/dev/shm"
+    return tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None, prefix="hotline-watch-test-")
 
 
 class Crash(BaseException):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -13,8 +15,10 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+import uvicorn
 from fastapi.openapi.utils import get_openapi
 
+from console.api import serving
 from console.api.app import create_app
 from console.api.bodies import EVENTS_AT_ONCE_MAX
 from console.api.openapi import PAGE, openapi_text
@@ -145,6 +149,12 @@ async def test_what_is_no_batch_is_refused(api: Api, content: bytes) -> None:
     assert problem(await posted(api, content)) == (400, "not_json")
 
 
+async def test_one_fault_is_told_as_one(api: Api) -> None:
+    answers = [await posted(api, [event(0), *[{}] * count]) for count in (1, 2)]
+    told = [answer.json()["detail"] for answer in answers]
+    assert told == [f"Nothing was taken: {said} at fault; see errors." for said in ("1 event is", "2 events are")]
+
+
 async def test_too_many_events_are_refused(api: Api) -> None:
     assert problem(await posted(api, [event(number) for number in range(EVENTS_MAX + 1)])) == (422, "too_many")
     assert api.events == []
@@ -157,6 +167,34 @@ async def test_another_media_type_is_refused(api: Api, media: str) -> None:
     assert LINES in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "Identity, GZIP", "x-strange"])
+async def test_a_compressed_body_is_refused_with_its_remedy(api: Api, coding: str) -> None:
+    batch = gzip.compress(orjson.dumps({"events": [event(0)]}))
+    for who, path, content in (("sender", PATH, batch), ("admin", "/v1/replays", gzip.compress(b"{}"))):
+        async with api.client(who) as client:
+            answer = await client.post(
+                path, content=content, headers={"content-type": JSON, "content-encoding": coding}
+            )
+        assert problem(answer) == (415, "media_type")
+        assert answer.headers["accept-encoding"] == "identity"
+        assert "without Content-Encoding" in answer.json()["detail"]
+    assert api.events == []
+
+
+async def test_a_body_that_says_it_is_not_compressed_is_taken(api: Api) -> None:
+    async with api.client("sender") as client:
+        headers = {"content-type": JSON, "content-encoding": "identity"}
+        assert (await client.post(PATH, json={"events": [event(0)]}, headers=headers)).status_code == 202
+
+
+@pytest.mark.parametrize("media", [JSON, LINES])
+async def test_a_byte_order_mark_is_named(api: Api, media: str) -> None:
+    content = orjson.dumps(event(0)) if media == LINES else orjson.dumps({"events": [event(0)]})
+    answer = await posted(api, b"\xef\xbb\xbf" + content, media=media)
+    assert problem(answer) == (400, "not_json")
+    assert "byte order mark: send UTF-8 without one" in answer.json()["detail"]
+
+
 async def test_ten_megabytes_are_refused_declared_or_not(api: Api) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b'{"events": ['
@@ -165,6 +203,30 @@ async def test_ten_megabytes_are_refused_declared_or_not(api: Api) -> None:
 
     assert problem(await posted(api, b" " * 10_000_000)) == (413, "too_large")
     assert problem(await posted(api, chunks())) == (413, "too_large")
+    assert api.events == []
+
+
+async def test_a_batch_that_breaks_off_at_the_end_of_a_line_is_not_taken(api: Api) -> None:
+    """Nobody is answered any more, and whoever sent it sends all of it again."""
+    parts = iter(
+        [
+            {"type": "http.request", "body": orjson.dumps(event(0)) + b"\n", "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+    statuses: list[int] = []
+
+    async def receive() -> Any:
+        return next(parts)
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status", 0))
+
+    async with api.client("sender") as client:
+        headers = [(b"authorization", client.headers["authorization"].encode()), (b"content-type", LINES.encode())]
+    scope = {"type": "http", "method": "POST", "path": PATH, "headers": headers, "client": ("127.0.0.1", 1)}
+    await api.app({**scope, "query_string": b"", "root_path": "", "scheme": "http"}, receive, send)
+    assert statuses[0] == 408
     assert api.events == []
 
 
@@ -285,3 +347,22 @@ def _with(api: Api, **services: Any) -> Api:
     clients: list[ApiClient] = api.app._clients()
     changed = replace(api.services, **services)
     return replace(api, services=changed, app=gated(changed, lambda: clients))
+
+
+def test_a_connection_is_kept_for_longer_than_proxies_keep_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a sender, or a proxy, now and then sends a batch into a connection that is just being closed."""
+    found: list[uvicorn.Config] = []
+
+    class Server:
+        def __init__(self, config: uvicorn.Config) -> None:
+            found.append(config)
+
+        def run(self, sockets: list[socket.socket]) -> None:
+            """Serve nothing."""
+
+    monkeypatch.setattr(serving.uvicorn, "Server", Server)
+    monkeypatch.setattr(serving.signal, "signal", lambda *_: None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving._serve(create_app(), listener)
+    assert found[0].timeout_keep_alive > 60
+    assert f"kept for {found[0].timeout_keep_alive} seconds" in (PAGE.parent / "api.md").read_text(encoding="utf-8")

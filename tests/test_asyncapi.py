@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -188,6 +189,10 @@ def test_events_and_what_is_said_of_them_are_valid(records: list[dict[str, Any]]
         cloud_event = {"specversion": "1.0", "id": "x", "source": "/a", "type": "b", "data": record}
         validator("TicketCloudEvent").validate(cloud_event)
         decode_event(orjson.dumps(cloud_event))
+        packed = {name: value for name, value in cloud_event.items() if name != "data"}
+        packed["data_base64"] = b64encode(orjson.dumps(record)).decode()
+        validator("TicketCloudEvent").validate(packed)
+        decode_event(orjson.dumps(packed))
         validator("EventMessage").validate(orjson.loads(encode(EventMessage(event_of(record)))))
     for alert in run([event_of(record) for record in records], 100).alerts:
         validator("Alert").validate(orjson.loads(alert.model_dump_json()))

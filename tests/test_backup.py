@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import json
 import os
 import shutil
@@ -18,57 +17,26 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from cli.main import app
-from streams.archive import (
-    CHECKSUMS,
-    HEADER,
-    ArchiveError,
-    DamagedArchiveError,
-    Source,
-    check_archive,
-    extract_archive,
-    read_header,
-    write_archive,
-)
-from streams.backup import make_backup, restore_backup
+from streams.archive import CHECKSUMS, HEADER, ArchiveError, DamagedArchiveError, Source, write_archive
+from streams.archive_header import Header
+from streams.archive_reading import check_archive, extract_archive, read_header
+from streams.backup import make_backup
 from streams.backup_config import ConfigFiles, MissingFileError, config_files
 from streams.broker_errors import DataDirInUseError, DataDirUnusableError
 from streams.broker_lock import lock as lock_broker
 from streams.hold import Running, held_still, hold_up, is_up, said_running, say_running, stillness_wanted
+from streams.restore import restore_backup
 from streams.settings import Settings, load_settings
 from streams.single import SingleMachine
+from tests.backup_support import Tree, data_dir, init_like, run, tar_of, tree_of
 
 NOW = 1_750_000_000_000_000
-Tree = dict[str, tuple[bytes, int]]
-
-
-def tree_of(folder: Path) -> Tree:
-    """Return every file below a folder: its content and mode."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) for path in files}
 
 
 def sources_of(folder: Path) -> list[Source]:
-    """Return everything below a folder, directories first."""
-    return [Source(str(path.relative_to(folder)), path) for path in sorted(folder.rglob("*"))]
-
-
-def data_dir(folder: Path) -> Path:
-    """Make what looks like the data directory of an `up` that is down."""
-    data = folder / "data"
-    (data / "kafka" / "broker-1" / "data" / "hw.tickets-0").mkdir(parents=True)
-    (data / "kafka" / "cluster.json").write_text('{"cluster_id": "abc", "brokers": []}')
-    (data / "kafka" / "broker-1" / "data" / "hw.tickets-0" / "0.log").write_bytes(bytes(range(256)) * 20)
-    (data / "kafka" / "broker-1" / "data" / "hw.tickets-0" / "0.index").write_bytes(bytes(3_000_000))
-    (data / "secrets").mkdir(mode=0o700)
-    (data / "secrets" / "pseudonym-k1").write_text("s" * 64)
-    (data / "secrets" / "pseudonym-k1").chmod(0o600)
-    for left_out in ("logs/worker-1.log", "kafka/logs/broker-1.log", "up.lock", "up.json"):
-        (data / left_out).parent.mkdir(exist_ok=True)
-        (data / left_out).write_text("not state")
-    return data
+    """Return everything below a folder, as data, directories first."""
+    return [Source(f"data/{path.relative_to(folder)}", path) for path in sorted(folder.rglob("*"))]
 
 
 # --- the file
@@ -78,26 +46,28 @@ def test_what_comes_out_is_what_went_in_and_nobody_else_may_read_it(tmp_path: Pa
     data = data_dir(tmp_path)
     (data / "open").write_bytes(b"x")
     (data / "open").chmod(0o646)
-    written = write_archive(tmp_path / "b", {"made_by": "test"}, sources_of(data))
+    written = write_archive(tmp_path / "b", Header(made_by="test"), sources_of(data))
     assert stat.S_IMODE((tmp_path / "b").stat().st_mode) == 0o600
     target = tmp_path / "out"
     target.mkdir()
-    header = extract_archive(tmp_path / "b", target)
-    assert header["made_by"] == "test"
-    before, after = tree_of(data), tree_of(target)
+    contents = extract_archive(tmp_path / "b", target)
+    assert contents.header.made_by == "test"
+    before, after = tree_of(data), tree_of(target / "data")
+    assert contents.files == {f"data/{name}" for name in before}
     assert {name: content for name, (content, _) in after.items()} == {n: c for n, (c, _) in before.items()}
     assert after["open"][1] == 0o640
     assert after["secrets/pseudonym-k1"][1] == 0o600
-    assert stat.S_IMODE((target / "secrets").stat().st_mode) == 0o700
+    assert stat.S_IMODE((target / "data" / "secrets").stat().st_mode) == 0o700
     assert written.files == len(before)
-    assert check_archive(tmp_path / "b") == read_header(tmp_path / "b") == header
+    assert check_archive(tmp_path / "b") == contents
+    assert read_header(tmp_path / "b") == contents.header
 
 
 def small_archive(folder: Path) -> bytes:
     (folder / "in" / "deep").mkdir(parents=True)
     (folder / "in" / "deep" / "a").write_bytes(b"first" * 30)
     (folder / "in" / "b").write_bytes(b"second")
-    write_archive(folder / "backup", {}, sources_of(folder / "in"))
+    write_archive(folder / "backup", Header(), sources_of(folder / "in"))
     return (folder / "backup").read_bytes()
 
 
@@ -115,7 +85,7 @@ def taken(content: bytes) -> Tree | None:
             extract_archive(Path(folder) / "backup", Path(folder) / "out")
         except ArchiveError:
             return None
-        return tree_of(Path(folder) / "out")
+        return tree_of(Path(folder) / "out" / "data")
 
 
 def contents(tree: Tree | None) -> dict[str, bytes] | None:
@@ -138,15 +108,6 @@ def test_a_file_that_was_cut_short_is_refused_unless_only_its_padding_is_missing
 @given(st.binary(max_size=3000))
 def test_any_other_file_is_refused(content: bytes) -> None:
     assert taken(content) is None
-
-
-def tar_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    body = io.BytesIO()
-    with tarfile.open(fileobj=body, mode="w") as tar:
-        for member, content in members:
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return body.getvalue()
 
 
 HEAD = (tarfile.TarInfo(HEADER), b'{"format":"hotline-watch-backup","version":1}')
@@ -184,7 +145,7 @@ def test_what_is_wrong_with_a_file_is_told_apart(tmp_path: Path) -> None:
     assert "by another version" in refused(tar_of(newer))
     assert "it has no checksums" in refused(tar_of(HEAD, (tarfile.TarInfo("data/x"), b"y")))
     assert "cut short" in refused(SMALL[: SMALL.index(b"first") + 3])
-    assert "deep/a is not what it was" in refused(SMALL.replace(b"first", b"fIrst", 1))
+    assert "data/deep/a is not what it was" in refused(SMALL.replace(b"first", b"fIrst", 1))
     lacks = tar_of(HEAD, (tarfile.TarInfo(CHECKSUMS), b'{"files":{"x":[1,"0"]}}'))
     assert "is damaged" in refused(lacks)
 
@@ -192,35 +153,14 @@ def test_what_is_wrong_with_a_file_is_told_apart(tmp_path: Path) -> None:
 def test_a_backup_overwrites_nothing_and_leaves_nothing_half_done(tmp_path: Path) -> None:
     (tmp_path / "there").write_text("precious")
     with pytest.raises(ArchiveError, match="nothing is overwritten"):
-        write_archive(tmp_path / "there", {}, [])
+        write_archive(tmp_path / "there", Header(), [])
     assert (tmp_path / "there").read_text() == "precious"
     with pytest.raises(OSError, match="gone"):
-        write_archive(tmp_path / "new", {}, [Source("a", tmp_path / "gone")])
+        write_archive(tmp_path / "new", Header(), [Source("data/a", tmp_path / "gone")])
     assert {path.name for path in tmp_path.iterdir()} == {"there"}
 
 
 # --- the whole of one machine
-
-
-def init_like(folder: Path) -> Path:
-    """Make a configuration as `init` lays it out, with one subscriber and what it names."""
-    (folder / "secrets").mkdir(mode=0o700)
-    for name in ("platform.secret", "k1"):
-        (folder / "secrets" / name).write_text("s" * 40)
-        (folder / "secrets" / name).chmod(0o600)
-    (folder / "subscribers.yaml").write_text(
-        "subscribers: [{name: platform, url: 'https://platform.example.org/', secret: {file: secrets/platform.secret}}, "
-        "{name: other, url: 'https://other.example.org/', secret: {env: HOTLINE_WATCH_SECRET_OTHER}}]\n"
-    )
-    outside = folder.parent / "elsewhere"
-    outside.mkdir()
-    (outside / "units.yaml").write_text("units: []\n")
-    config = folder / "hotline-watch.toml"
-    config.write_text(
-        'subscribers_file = "subscribers.yaml"\nsilences_file = "silences.yaml"\n'
-        f'units_file = "{outside}/units.yaml"\n[[pseudonym_keys]]\nid = "k1"\nsecret_file = "secrets/k1"\n'
-    )
-    return config
 
 
 def test_a_backup_holds_the_data_the_settings_and_all_that_they_name(tmp_path: Path) -> None:
@@ -239,7 +179,7 @@ def test_a_backup_holds_the_data_the_settings_and_all_that_they_name(tmp_path: P
         for name, (content, _) in before.items()
         if "logs/" not in name and name not in ("data/up.lock", "data/up.json", "data/backup.lock", "data/kafka/lock")
     }
-    (elsewhere,) = restored.header["elsewhere"].items()
+    (elsewhere,) = restored.header.elsewhere.items()
     assert elsewhere[1] == str(tmp_path / "elsewhere" / "units.yaml")
     assert {name: content for name, (content, _) in after.items()} == expected | {elsewhere[0]: b"units: []\n"}
     assert {mode & 0o007 for _, mode in after.values()} == {0}
@@ -318,7 +258,7 @@ def test_a_disk_that_is_full_is_told_and_nothing_half_done_is_left(
     with pytest.raises(ArchiveError, match=r"no room is left for .*new: free some space"):
         restore_backup(tmp_path / "b", tmp_path / "new")
     assert {path.name for path in tmp_path.iterdir()} == before
-    monkeypatch.setattr("streams.backup._SPARE_BYTES", 2**60)
+    monkeypatch.setattr("streams.disk_room.SPARE_BYTES", 2**60)
     with pytest.raises(ArchiveError, match=r"MB are needed below"):
         make_backup(data, ConfigFiles(), tmp_path / "b2", NOW)
     assert {path.name for path in tmp_path.iterdir()} == before
@@ -468,11 +408,6 @@ def test_what_up_says_of_itself_is_read_again(tmp_path: Path) -> None:
 # --- the commands
 
 
-def run(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, list(arguments))
-    return result.exit_code, result.stdout + result.stderr
-
-
 def test_one_command_makes_a_backup_and_one_restores_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("HOTLINE_WATCH_")]:
         monkeypatch.delenv(name)
@@ -495,3 +430,48 @@ def test_one_command_makes_a_backup_and_one_restores_it(tmp_path: Path, monkeypa
     assert run("restore", str(config), "--check") == (2, f"hotline-watch: {config} is no backup of hotline-watch\n")
     status, shown = run("restore", str(tmp_path / "nothing"), "--check")
     assert (status, "name one that `hotline-watch backup` wrote" in shown) == (2, True)
+
+
+@pytest.fixture
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("HOTLINE_WATCH_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("_no_settings")
+def test_without_settings_no_backup_is_made_unless_it_is_said_and_then_what_is_lacking_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "installation"
+    folder.mkdir()
+    data, config = data_dir(folder), init_like(folder)
+    to = tmp_path / "b"
+    monkeypatch.setenv("HOTLINE_WATCH_LOG_LEVEL", "info")  # a setting, but none that names what is to be kept
+    status, shown = run("backup", "--data", str(data), "--to", str(to))
+    assert (status, "say --config FILE, or --state-only" in shown, to.exists()) == (2, True, False)
+    status, shown = run("backup", "--data", str(data), "--to", str(to), "--state-only", "--config", str(config))
+    assert (status, to.exists()) == (2, False)
+    status, shown = run("backup", "--data", str(data), "--to", str(to), "--state-only")
+    assert (status, "settings, subscribers and secrets are not in it" in shown) == (0, True)
+    for how in (["--check"], ["--to", str(tmp_path / "new")]):
+        status, shown = run("restore", str(to), *how, "--json")
+        assert (status, "no settings file is in it" in shown, "the same pseudonym secret" in shown) == (0, True, True)
+        assert json.loads(shown[shown.index("{") : shown.rindex("}") + 1])["lacking"]["settings"] is True
+
+
+@pytest.mark.usefixtures("_no_settings")
+def test_settings_that_the_environment_names_are_in_the_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "installation"
+    folder.mkdir()
+    data, config = data_dir(folder), init_like(folder)
+    monkeypatch.setenv("HOTLINE_WATCH_CONFIG", str(config))
+    status, shown = run("backup", "--data", str(data), "--to", str(tmp_path / "b"), "--json")
+    assert status == 0, shown
+    status, shown = run("restore", str(tmp_path / "b"), "--check")
+    assert (status, "set them again: HOTLINE_WATCH_SECRET_OTHER" in shown, "no settings" in shown) == (0, True, False)
+    monkeypatch.delenv("HOTLINE_WATCH_CONFIG")
+    monkeypatch.setenv("HOTLINE_WATCH_SUBSCRIBERS_FILE", str(folder / "subscribers.yaml"))
+    status, shown = run("backup", "--data", str(data), "--to", str(tmp_path / "b2"))
+    assert (status, "the settings came from the environment" in shown) == (0, True)
+    held = restore_backup(tmp_path / "b2", tmp_path / "new").header.elsewhere.values()
+    assert {str(folder / "subscribers.yaml"), str(folder / "secrets" / "platform.secret")} == set(held)

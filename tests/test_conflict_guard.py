@@ -166,22 +166,32 @@ SIZE = 9
 IDS = [f"U-{index}" for index in range(SIZE)]
 
 
+KINDS = (
+    UnitKind.DISCIPLINE_OFFICE,
+    UnitKind.POSTED_TEAM,
+    UnitKind.DISCIPLINE_COMMITTEE,
+    UnitKind.DEPARTMENT,
+    UnitKind.PARK,
+)
+# Made once: to make a strategy takes longer than to draw from it.
+_ORDERS, _KINDS, _SIXTH, _YES = st.permutations(IDS), st.sampled_from(KINDS), st.integers(0, 5), st.booleans()
+_SUPERVISORS, _FAMILIES = st.none() | st.sampled_from(IDS), st.sampled_from("PTG")
+_BEFORE = [st.none() | st.sampled_from(IDS[:index]) if index else st.none() for index in range(SIZE)]
+_AFTER = [st.none() | st.sampled_from(IDS[index:]) if index < SIZE else st.none() for index in range(1, SIZE + 1)]
+_SOME = st.lists(st.sampled_from([*IDS, *IDS, "U-X"]), max_size=2, unique=True)
+_TIMES = st.sampled_from(["2012-06-01T00:00:00+08:00", "2018-06-01T00:00:00+08:00"])
+_FLAGS = st.sampled_from([[], ["unclear_responsibility"]])
+
+
 @st.composite
 def registries(draw: st.DrawFn) -> list[Unit]:
     """Draw units: before the change those above have smaller numbers, after it larger ones, so that there is no circle at one time."""
-    duties = dict(zip(draw(st.permutations(IDS)), Duty, strict=False))
-    kinds = [
-        UnitKind.DISCIPLINE_OFFICE,
-        UnitKind.POSTED_TEAM,
-        UnitKind.DISCIPLINE_COMMITTEE,
-        UnitKind.DEPARTMENT,
-        UnitKind.PARK,
-    ]
+    duties = dict(zip(draw(_ORDERS), Duty, strict=False))
     units = []
     for index, unit_id in enumerate(IDS):
-        kind = UnitKind.DISCIPLINE_OFFICE if unit_id in duties else draw(st.sampled_from(kinds))
-        for since, until, above in ((ALWAYS_BEFORE, CHANGE, IDS[:index]), (CHANGE, NEVER_AFTER, IDS[index + 1 :])):
-            if draw(st.integers(0, 5)) == 0:
+        kind = UnitKind.DISCIPLINE_OFFICE if unit_id in duties else draw(_KINDS)
+        for since, until, above in ((ALWAYS_BEFORE, CHANGE, _BEFORE), (CHANGE, NEVER_AFTER, _AFTER)):
+            if draw(_SIXTH) == 0:
                 continue
             units.append(
                 Unit(
@@ -191,10 +201,10 @@ def registries(draw: st.DrawFn) -> list[Unit]:
                     UnitLevel.COUNTY,
                     since,
                     until,
-                    parent=draw(st.none() | st.sampled_from(above)) if above else None,
-                    supervised_by=draw(st.none() | st.sampled_from(IDS)),
+                    parent=draw(above[index]),
+                    supervised_by=draw(_SUPERVISORS),
                     duty=duties.get(unit_id),
-                    subscribers=(f"s-{unit_id}",) if draw(st.booleans()) else (),
+                    subscribers=(f"s-{unit_id}",) if draw(_YES) else (),
                 )
             )
     lasting = [unit.id for unit in units if unit.until == NEVER_AFTER]
@@ -212,14 +222,13 @@ def _ends(unit: Unit) -> bool:
 
 @st.composite
 def alerts(draw: st.DrawFn) -> Alert:
-    some = st.lists(st.sampled_from([*IDS, *IDS, "U-X"]), max_size=2, unique=True)
-    accused = draw(some)
+    accused = draw(_SOME)
     return about(
         *accused,
-        involved=tuple(one for one in draw(some) if one not in accused),
-        family=draw(st.sampled_from("PTG")),
-        event_time=draw(st.sampled_from(["2012-06-01T00:00:00+08:00", "2018-06-01T00:00:00+08:00"])),
-        flags=draw(st.sampled_from([[], ["unclear_responsibility"]])),
+        involved=tuple(one for one in draw(_SOME) if one not in accused),
+        family=draw(_FAMILIES),
+        event_time=draw(_TIMES),
+        flags=draw(_FLAGS),
     )
 
 

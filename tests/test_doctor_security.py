@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from cli.doctor_cluster import check_cluster
-from cli.doctor_findings import Area, Finding, Severity
+from cli.doctor_findings import Area, Severity
 from cli.doctor_security import check_security
-from cli.main import app
 from models.times import DAY, instant_of, parse_instant
 from streams.broker_certificates import Authority
 from streams.own_certificate import read_own
-from streams.roles import Role, user_of
 from streams.security import Cluster, Protocol, Security
 from streams.topics import TopicSet
-from streams.topics_admin import create_topics
-from tests.secure_support import ADMIN, EXPIRED, NEWCOMER, SecureKafka, cluster_of, environment, now
+from tests.secure_support import now
 
 NOW = parse_instant("2030-06-01T00:00:00+08:00")
-TOPICS = TopicSet(prefix="city.", partitions=2)
-OPERATOR = user_of(Role.OPERATOR)
 
 
 @pytest.fixture(scope="module")
@@ -81,76 +72,3 @@ def test_plaintext_is_warned_of_where_it_leaves_the_machine() -> None:
     assert (away.severity, "in the clear to kafka-1:9092" in away.what) == (Severity.WARNING, True)
     (here,) = check_security(Cluster("127.0.0.1:9092,localhost:9092"), NOW)
     assert here.severity is Severity.OK
-
-
-# --- on a real broker that asks who is there
-
-
-@pytest.fixture(scope="module")
-def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
-    """A broker with the topics, whose administrator granted the operator what the generated list says, and nobody else."""
-    from tests.conftest import _started
-
-    made = SecureKafka(tmp_path_factory.mktemp("secure"))
-    _started(made.kafka)
-    made.grant(TOPICS, Role.OPERATOR, f"User:{OPERATOR}")
-    create_topics(made.cluster(ADMIN), TOPICS)
-    yield made
-    made.kafka.stop()
-
-
-def found_on(cluster: Cluster, role: Role | None = None) -> list[Finding]:
-    return list(check_cluster(cluster, TOPICS, role, 20, lambda: instant_of(now())))
-
-
-def wrong(found: list[Finding]) -> list[Finding]:
-    return [one for one in found if one.severity is Severity.PROBLEM]
-
-
-@pytest.mark.kafka
-def test_the_operator_finds_all_well_and_somebody_without_grants_the_commands_that_grant(secure: SecureKafka) -> None:
-    found = found_on(secure.cluster(OPERATOR), Role.OPERATOR)
-    assert wrong(found) == []
-    assert {one.area for one in found if one.severity is Severity.OK} == {Area.BROKER, Area.TOPICS, Area.CLOCK}
-    (refused,) = wrong(found_on(secure.cluster(NEWCOMER), Role.WORKER))
-    assert refused.area is Area.PERMISSIONS
-    assert "refuses User:newcomer, for want of an ACL: Read on topic city.hotline.ticket-events" in refused.what
-    assert "kafka-acls" in (refused.remedy or "")
-    assert "--group city.hw-worker" in (refused.remedy or "")
-
-
-@pytest.mark.kafka
-def test_whoever_is_not_let_in_is_told_why_and_what_to_do(secure: SecureKafka) -> None:
-    wrong_password = secure.path("wrong.password")
-    wrong_password.write_text("not it")
-    wrong_password.chmod(0o600)
-    cases = {
-        "correct it, or have it set with `kafka-configs": secure.login(
-            OPERATOR, KAFKA_PASSWORD_FILE=str(wrong_password)
-        ),
-        "have it renewed on the broker": secure.login(OPERATOR, BOOTSTRAP_SERVERS=secure.kafka.address_of(EXPIRED)),
-        "have kafka_ca_file name the certificate": secure.login(
-            OPERATOR, KAFKA_CA_FILE=str(secure.path("other-ca.crt"))
-        ),
-        "set kafka_cert_file": secure.certificate(None),
-        "say kafka_security = tls or sasl_tls": {"BOOTSTRAP_SERVERS": secure.kafka.address_of("LOGIN")},
-    }
-    for remedy, told in cases.items():
-        (found,) = wrong(found_on(cluster_of(told)))
-        assert (found.area, remedy in (found.remedy or "")) == (Area.SECURITY, True), found
-
-
-@pytest.mark.kafka
-def test_the_command_takes_the_cluster_from_the_settings_and_shows_no_password(
-    secure: SecureKafka, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [name for name in os.environ if name.upper().startswith("HOTLINE_WATCH_")]:
-        monkeypatch.delenv(name)
-    told = secure.login(OPERATOR) | {"TOPIC_PREFIX": TOPICS.prefix, "PARTITIONS": str(TOPICS.partitions)}
-    for name, value in environment(told).items():
-        monkeypatch.setenv(name, value)
-    result = CliRunner().invoke(app, ["doctor", "--role", "operator", "--json"])
-    found = json.loads(result.stdout)
-    assert (result.exit_code, found["problems"]) == (0, 0), result.stdout
-    assert "and operator may do what it has to" in result.stdout
-    assert secure.passwords[OPERATOR] not in result.stdout

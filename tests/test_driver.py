@@ -37,7 +37,7 @@ def _in_time(records: list[dict[str, Any]]) -> list[Event]:
     return sorted(_events(records), key=by_time)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(histories(), st.randoms(use_true_random=False))
 def test_warnings_in_force_do_not_depend_on_the_order_of_arrival(
     records: list[dict[str, Any]], chance: random.Random
@@ -50,7 +50,7 @@ def test_warnings_in_force_do_not_depend_on_the_order_of_arrival(
     assert run(sorted(events, key=by_time, reverse=True), UNTIL).in_force == expected
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(histories(size_max=16, seq=True), st.randoms(use_true_random=False))
 def test_numbered_events_come_to_the_same_end_in_any_order(
     records: list[dict[str, Any]], chance: random.Random
@@ -60,7 +60,7 @@ def test_numbered_events_come_to_the_same_end_in_any_order(
     assert run(shuffled, UNTIL).in_force == run(events, UNTIL).in_force
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(histories(size_max=16), st.lists(st.floats(0, 40), max_size=12).map(sorted))
 def test_one_long_jump_of_time_says_what_many_short_ones_say(records: list[dict[str, Any]], ticks: list[float]) -> None:
     events = _in_time(records)
@@ -69,7 +69,7 @@ def test_one_long_jump_of_time_says_what_many_short_ones_say(records: list[dict[
     assert [one.alert_id for one in at_once.alerts] == [one.alert_id for one in in_steps.alerts]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(histories(size_max=16), st.randoms(use_true_random=False))
 def test_doubled_events_change_no_alert_id(records: list[dict[str, Any]], chance: random.Random) -> None:
     events = _in_time(records)
@@ -78,7 +78,7 @@ def test_doubled_events_change_no_alert_id(records: list[dict[str, Any]], chance
     assert _by_case(once) == _by_case(twice)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(histories(size_max=12), st.lists(st.integers(0, 2 * UNTIL), max_size=20).map(sorted))
 def test_ticks_between_events_change_no_alert_id_of_a_tickets_own_rules(
     records: list[dict[str, Any]], halves: list[int]
@@ -98,7 +98,7 @@ def test_ticks_between_events_change_no_alert_id_of_a_tickets_own_rules(
     assert ids[0] == ids[1]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(histories(), st.randoms(use_true_random=False))
 def test_versions_of_a_case_are_numbered_and_chained(records: list[dict[str, Any]], chance: random.Random) -> None:
     events = _events(records)
@@ -120,7 +120,7 @@ def test_versions_of_a_case_are_numbered_and_chained(records: list[dict[str, Any
     assert len({one.alert_id for one in alerts}) == len(alerts)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(histories(size_max=16), st.randoms(use_true_random=False))
 def test_what_stands_is_what_the_whole_history_gives(records: list[dict[str, Any]], chance: random.Random) -> None:
     """Step by step comes to what judging each ticket once, from scratch, comes to."""
@@ -136,7 +136,7 @@ def test_what_stands_is_what_the_whole_history_gives(records: list[dict[str, Any
     assert told.in_force == from_scratch
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(histories(size_max=12), st.randoms(use_true_random=False))
 def test_one_engine_may_judge_several_runs_over_the_same_events(
     records: list[dict[str, Any]], chance: random.Random
@@ -151,7 +151,7 @@ def test_one_engine_may_judge_several_runs_over_the_same_events(
         assert Run(driver, alerts).in_force == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(histories(size_max=12), st.data())
 def test_events_of_which_only_some_are_numbered_come_to_the_same_end(
     records: list[dict[str, Any]], data: st.DataObject

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -128,13 +130,53 @@ def test_what_is_no_batch_is_told_so(batch: bytes) -> None:
     assert (refusal(whole).problem, refusal(whole).refused) == (BatchProblem.FRAME, ())
 
 
+def test_a_batch_that_is_framed_in_the_other_way_is_told_how_to_send_it() -> None:
+    pretty = json.dumps({"events": [json.loads(event(0))]}, indent=2).encode()
+    for batch in (framed([event(0)]), pretty):
+        assert "send it as application/json" in refusal(batch, Framing.LINES).detail
+    assert "as application/x-ndjson" in refusal(framed([event(0), event(1)], Framing.LINES)).detail
+    assert "as application/x-ndjson" in refusal(b"[%b]" % event(0)).detail
+
+
 @pytest.mark.parametrize("batch", [b"", b"\n", b"  "])
 def test_no_line_is_no_batch(batch: bytes) -> None:
     assert refusal(batch, Framing.LINES).problem is BatchProblem.FRAME
 
 
-def test_a_blank_line_between_events_is_an_event_that_is_missing() -> None:
-    assert faults(event(0) + b"\n\n" + event(1), Framing.LINES) == [(1, Reason.EMPTY)]
+def test_a_blank_line_between_events_is_named_with_its_remedy() -> None:
+    for blank in (b"\n\n", b"\n \t\r\n"):
+        (one,) = refusal(event(0) + blank + event(1), Framing.LINES).refused
+        assert (one.index, one.reason) == (1, Reason.EMPTY)
+        assert "blank line" in one.detail
+        assert "take it out" in one.detail
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\n \n\t\n", b"\n" * 5_000])
+def test_blank_lines_at_the_end_do_not_matter(end: bytes) -> None:
+    assert [one.value for one in read_batch(event(0) + b"\n" + event(1) + end, Framing.LINES, NOW_MS)] == [
+        event(0),
+        event(1),
+    ]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("encode", "said"),
+    [
+        (lambda text: text.encode("utf-8-sig"), "byte order mark: send UTF-8 without one"),
+        (lambda text: text.encode("utf-16"), "UTF-16"),
+        (lambda text: text.encode("utf-16-le"), "UTF-16"),
+        (lambda text: text.encode("utf-16-be"), "UTF-16"),
+        (lambda text: text.encode("utf-32"), "UTF-32"),
+        (lambda text: gzip.compress(text.encode()), "compressed: send it as it is"),
+    ],
+)
+def test_other_bytes_than_utf_8_are_named_with_their_remedy(
+    framing: Framing, encode: Callable[[str], bytes], said: str
+) -> None:
+    batch = refusal(encode(framed([event(0), event(1)], framing).decode()), framing)
+    assert batch.problem is BatchProblem.FRAME
+    assert said in batch.detail
 
 
 @BOTH

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,17 +16,20 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
+from cli import importing_watch
 from cli.importing import import_events
 from cli.importing_job import Job, progress
 from models.reference import ReferenceTable
 from models.strict_yaml import parse_yaml
-from streams.importing import Sample, included_mappings, load_mapping, run_import
+from streams.importing import ImportFault, Sample, included_mappings, load_mapping, run_import
 from streams.importing.loading import check_mapping
+from streams.importing.topic import check_topic
+from streams.importing.watching import Ending, Outcome
+from streams.topics import TopicSet
 from tests.xlsx_support import book
 
 if TYPE_CHECKING:
     from streams.broker import EmbeddedKafka
-    from streams.topics import TopicSet
 
 APP = typer.Typer()
 APP.command(name="import")(import_events)
@@ -122,7 +126,8 @@ def test_columns_that_are_missing_are_told_to_programs_too(data: Path) -> None:
     answer = json.loads(result.stdout)
     assert {one["column"] for one in answer["columns_missing"]} >= {"工单编号", "标题"}
     assert all(one["line"] > 0 for one in answer["columns_missing"])
-    assert answer["columns_not_read"] == ["id", "user", "title", "time", "text"]
+    assert answer["columns_in_file"] == 5
+    assert "columns_not_read" not in answer
     assert "two-part-visits.yaml:" in answer["error"]
 
 
@@ -217,6 +222,9 @@ def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
     result = snapshot(tmp_path, "", "--at", "yesterday")
     assert result.exit_code == 2
     assert "--at: not an RFC 3339 time: write it as" in result.stderr
+    result = snapshot(tmp_path, "", "--at", "2099-01-01T00:00:00+08:00")
+    assert result.exit_code == 2
+    assert "is of 2099-01-01T00:00:00+08:00, ahead of this machine's clock" in result.stderr
 
 
 def test_a_watched_folder_is_worked_off_and_told_file_by_file(
@@ -230,18 +238,102 @@ def test_a_watched_folder_is_worked_off_and_told_file_by_file(
     (folder / "b.csv").write_text("number\n1\n", encoding="utf-8")
     options = ("--watch", folder, "--once", "--settle-seconds", 0, "--every-seconds", 0.1)
     result = command(*options, "--json")
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == 2, result.stderr  # one failed
     told = {one["file"]: one for one in map(json.loads, result.stdout.splitlines())}
     assert (told["a.csv"]["ending"], told["a.csv"]["events"], told["a.csv"]["backfill"]) == ("imported", 2, True)
     assert told["b.csv"]["ending"] == "failed"
-    (folder / "c.csv").write_text("number\n2\n", encoding="utf-8")
-    assert command(*options, "--strict").exit_code == 1
+    (folder / "c.csv").write_text(DATA.replace("4,", "9,"), encoding="utf-8")
+    assert command(*options, "--strict").exit_code == 1  # rows were rejected
+    (folder / "d.csv").write_text(DATA.replace("4,", "8,"), encoding="utf-8")
+    assert command(*options).exit_code == 0
+    assert command(*options, "--strict").exit_code == 0
     assert sorted(path.name for path in folder.iterdir()) == [
         ".hotline-watch-import.sqlite",
         ".hotline-watch-import.sqlite.lock",
         "done",
         "failed",
     ]
+
+
+def test_each_file_that_waits_is_told_once_for_each_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([["a", "b"], ["a", "b"], ["b"], ["a", "b"]])
+
+    class Looking:
+        unsettled = 0
+
+        def look(self) -> list[Outcome]:
+            names = next(looks, None)
+            if names is None:
+                stop.set()
+            return [Outcome(name, Ending.POSTPONED, problem="cannot be read") for name in names or ()]
+
+    stop = threading.Event()
+    told: list[str] = []
+    monkeypatch.setattr(importing_watch, "_show", lambda _, outcome: told.append(outcome.file))
+    importing_watch._watch(None, Looking(), stop, 0, once=False)  # type: ignore[arg-type]
+    assert told == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "topic"),
+    [
+        ("", "hw.tickets"),
+        ("", "hw.reference"),
+        ("", "hw-worker-tickets-changelog"),
+        ("", "__consumer_offsets"),
+        ("city-", "city-hw.alerts"),
+        ("city-", "hw.alerts"),
+        ("city-", "other-hw.quarantine"),
+    ],
+)
+def test_a_topic_that_only_the_service_writes_to_is_refused_before_kafka_is_asked(
+    data: Path, tmp_path: Path, prefix: str, topic: str
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    data.rename(folder / "a.csv")
+    for what in ((folder / "a.csv",), ("--watch", folder, "--once", "--settle-seconds", 0)):
+        result = command(*what, "--topic", topic, "--prefix", prefix)
+        assert result.exit_code == 2
+        assert f"--topic {topic}: a topic that only Kafka or the service itself writes to: leave" in result.stderr
+        assert f"({prefix}hotline.ticket-events is meant)" in result.stderr
+    assert (folder / "a.csv").exists()
+
+
+def test_topics_of_ones_own_and_of_the_import_itself_are_taken() -> None:
+    topics = TopicSet("city-")
+    for topic in ("city-hotline.ticket-events", "hotline.ticket-events", "drill-events"):
+        check_topic(topic, topics, topics.ticket_events)
+    check_topic("city-hw.reference", topics, topics.reference)
+    with pytest.raises(ImportFault, match=r"city-hw\.reference is meant"):
+        check_topic("city-hotline.ticket-events", topics, topics.reference)
+
+
+def test_nothing_of_a_file_without_a_header_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("5,张某,来电人反映路灯不亮。,199-0000-0001,\x1b[31m北门\n", encoding="utf-8")
+    for options in ((), ("--json",)):
+        result = command(path, "--dry-run", 1, *options)
+        assert result.exit_code == 2
+        told = result.stdout + result.stderr
+        assert "it has 5 columns, none of them known to the mapping: is there a header" in told
+        assert not any(cell in told for cell in ("张某", "路灯", "199", "\x1b", "北门"))
+
+
+def test_names_that_would_move_a_terminals_cursor_are_printed_harmlessly(tmp_path: Path) -> None:
+    path = tmp_path / "a\x1b[2J\udcff.csv"
+    path.write_text(DATA.replace("text\n", "text,x\x9b2J\u202e\n", 1), encoding="utf-8")
+    shown = command(path, "--dry-run", 1)
+    answer = command(path, "--dry-run", 1, "--json")
+    assert shown.exit_code == answer.exit_code == 0
+    assert "x\ufffd2J\ufffd" in shown.stdout
+    assert json.loads(answer.stdout)["columns_not_read"] == ["x\ufffd2J\ufffd"]
+    gone = command(tmp_path / "b\x1b[2J\udcff.csv", "--dry-run", 1)
+    assert "b\ufffd[2J\ufffd.csv cannot be read" in gone.stderr
+    path.write_text(DATA.replace("路灯", "\x9b2J\u202e"), encoding="utf-8")
+    sample = command(path, "--dry-run", 9)
+    assert "\\u009b2J\\u202e" in sample.stdout
+    assert not any(one in sample.stdout for one in "\x9b\u202e")
 
 
 def test_a_watched_folder_of_snapshots_sends_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

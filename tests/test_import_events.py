@@ -224,7 +224,12 @@ ROWS_REJECTED = [
     ("too few cells", "1;2025-01-01T08:00:00;;;;-;甲;1", "ragged", "8 cells; the header has 9"),
     ("too many cells", "1;2025-01-01T08:00:00;;;;-;甲;1;;", "ragged", "10 cells"),
     ("a NUL", "1;2025-01-01T08:00:00;a\0b;;;-;甲;1;", "nul", "'community'"),
-    ("text after a quote", '1;2025-01-01T08:00:00;"a"b;;;-;甲;1;', "bad_quoting", "expected after"),
+    (
+        "text after a quote",
+        '1;2025-01-01T08:00:00;"a"b;;;-;甲;1;',
+        "bad_quoting",
+        "the row is left out: behind a closing quote stands no ';'",
+    ),
     ("a time out of reach", "1;1815-01-01T08:00:00;;;;-;甲;1;", "bad_order", "'at'"),
     ("what the contract refuses", f"1;2025-01-01T08:00:00;{'x' * 1001};;;-;甲;1;", "invalid_field", "place.community"),
 ]

@@ -1,11 +1,12 @@
 """Files that cannot be trusted as a whole are refused with what to do; nothing is sent of them."""
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
 
-from streams.importing import ImportFault, JsonLines, load_mapping, run_import
+from streams.importing import ImportFault, JsonLines, Sample, load_mapping, run_import, run_lines
 from tests.import_support import run
 
 HEADER = "id,user,title,time,text\n"
@@ -22,7 +23,7 @@ REFUSED = [
     ("empty", b"", "is empty"),
     ("empty inside gzip", gzip.compress(b""), "is empty"),
     ("no header", b"\n5,A1\n", ":1: the first line is to name the columns.*skip_rows"),
-    ("two columns of one name", b"id,user,id\n", ":1: two columns are named 'id'"),
+    ("two columns of one name", b"id,user,id\n", ":1: columns 1 and 3 have the same name.*is there no header"),
     ("a column without name", b"id,,title\n", ":1: column 2 has no name"),
     ("UTF-16", (HEADER + ROW).encode("utf-16"), "UTF-16: save it as UTF-8"),
     ("neither of the encodings", b"id,\xff\xff\xff\n", "neither UTF-8 nor GB18030"),
@@ -33,7 +34,11 @@ REFUSED = [
     ("gzip cut off", gzip.compress((HEADER + ROW * 9000).encode())[:-20], "gzip is cut off or damaged after line"),
     ("gzip cut off at its head", gzip.compress((HEADER + ROW).encode())[:12], "damaged after line 0"),
     ("gzip with a wrong byte", b"\x1f\x8b\x08\x00" + b"\xff" * 40, "damaged after line 0"),
-    ("an open quote in the header", b'id,"user\n', ":1: the header cannot be read"),
+    ("an open quote in the header", b'id,"user\n', ":1: a quote is opened here that nothing closes"),
+    ("an open quote in the header's second line", b'id,"us\ner","ti\ntle\n', ":2: a quote is opened here"),
+    ("a text behind a quote in the header", b'id,"us"er\n', ":1: the header cannot be read: behind a closing quote"),
+    ("quoted names parted otherwise", b'"id";"user";"title"\n', ":1: .*parted by ';': set `delimiter: \";\"`"),
+    ("a ZIP file without entries", b"PK\x05\x06" + b"\0" * 18, "a ZIP file with nothing in it"),
 ]
 
 
@@ -114,18 +119,53 @@ def test_lines_are_counted_through_cells_that_span_several(tmp_path: Path) -> No
     assert (report.rows, report.blank_lines) == (2, 1)
 
 
-def test_an_open_quote_costs_the_rows_it_swallows_and_no_more(tmp_path: Path) -> None:
-    text = HEADER + ROW + '6,A1,"open,2020-01-02T03:04:05,x\n7,A1,x,2020-01-02T03:04:05,x\n'
+OPEN_QUOTES = [
+    ("in a row", ROW + '6,A1,"open,2020-01-02T03:04:05,x\n7,A1,x,2020-01-02T03:04:05,x\n', 3),
+    ("in a later line of a row", '5,A1,"one\ntwo","open,2020-01-02T03:04:05,x\n' + ROW, 3),
+    ("behind a quote in a cell", '5,A1,"a ""word"" \n"", open,2020-01-02T03:04:05,x\n' + ROW, 2),
+    ("in the last line", ROW + '6,A1,x,2020-01-02T03:04:05,"x', 3),
+    ("before more than a cell can hold", ROW + '6,A1,"open,2020-01-02T03:04:05,x\n' + ROW * 9_000, 3),
+]
+
+
+@pytest.mark.parametrize(("text", "line"), [case[1:] for case in OPEN_QUOTES], ids=[case[0] for case in OPEN_QUOTES])
+def test_a_quote_that_nothing_closes_refuses_the_file_with_the_line_that_opens_it(
+    tmp_path: Path, text: str, line: int
+) -> None:
+    with pytest.raises(ImportFault, match=rf"data\.csv:{line}: a quote is opened here that nothing closes"):
+        run(file_of(tmp_path, (HEADER + text).encode()), "citizen-messages")
+
+
+def test_rows_that_a_misplaced_quote_joins_are_left_out_and_told_by_their_lines(tmp_path: Path) -> None:
+    text = HEADER + '6,A1,"open,2020-01-02T03:04:05,x\n7,A1,"x",2020-01-02T03:04:05,x\n' + ROW
     events, rejected, _ = run(file_of(tmp_path, text.encode()), "citizen-messages")
     assert [event["ticket_id"] for event in events] == ["5"]
-    assert [(one.line, one.reason) for one in rejected] == [(3, "bad_quoting")]
+    assert [(one.line, one.reason) for one in rejected] == [(2, "bad_quoting")]
+    assert rejected[0].detail.startswith("lines 2–3 are taken as one row and left out")
 
 
 def test_a_cell_without_end_is_rejected(tmp_path: Path) -> None:
     text = HEADER + f"6,A1,x,2020-01-02T03:04:05,{'x' * 300_000}\n" + ROW
     events, rejected, _ = run(file_of(tmp_path, text.encode()), "citizen-messages")
-    assert [(one.line, one.reason) for one in rejected] == [(2, "bad_quoting")]
+    assert [(one.line, one.reason) for one in rejected] == [(2, "too_large")]
     assert [event["ticket_id"] for event in events] == ["5"]
+
+
+@pytest.mark.parametrize("mapping", ["citizen-messages", None], ids=["a table", "events"])
+def test_what_is_no_file_is_refused_before_it_is_opened(tmp_path: Path, mapping: str | None) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path, kind in [(pipe, "a named pipe"), (Path("/dev/zero"), "a device"), (tmp_path, "a folder")]:
+        with pytest.raises(ImportFault, match=f"cannot be read: it is {kind}: give a regular file"):
+            run(path, mapping) if mapping is not None else run_lines(path, Sample(1))
+
+
+def test_a_control_character_is_told_with_the_column_that_has_it(tmp_path: Path) -> None:
+    text = HEADER + "5\a,A1,x,2020-01-02T03:04:05,x\n6,A1,x\a,2020-01-02T03:04:05,x\n" + ROW
+    _, rejected, _ = run(file_of(tmp_path, text.encode()), "citizen-messages")
+    assert [(one.line, one.reason) for one in rejected] == [(2, "invalid_field")]
+    assert "event_id: " in rejected[0].detail
+    assert "made of the column 'id'" in rejected[0].detail
 
 
 def test_columns_without_a_name_at_the_end_are_taken_as_long_as_they_are_empty(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The mapping file: what is taken, and what is refused with its line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from streams.importing.faults import RowReason
 from streams.importing.header import HeaderMismatch, Missing
 from streams.importing.loading import check_mapping
 from streams.importing.templates import Template, TemplateError
+from streams.importing.time_formats import problem_of
+from tests.import_support import run, write
 from tests.snapshot_support import Nights
 
 GOOD = """\
@@ -59,18 +62,98 @@ def test_a_name_that_is_no_mapping_is_answered_with_those_that_are() -> None:
 
 def test_a_column_that_the_file_lacks_is_named_with_the_line_that_wants_it() -> None:
     mapping = check_mapping(parse_yaml(GOOD, "m.yaml"))
-    with pytest.raises(
-        ConfigFileError, match=r"m\.yaml:16: the file has no column 'title'; columns that nothing reads"
-    ):
+    with pytest.raises(ConfigFileError, match=r"m\.yaml:16: the file has no column 'title'; it has 3 columns: rename"):
         mapping.check_header(["nr", "step", "at"])
 
 
-def test_every_column_that_the_file_lacks_is_named_with_what_may_be_meant() -> None:
+def test_every_column_that_the_file_lacks_is_named_with_the_place_of_what_may_be_meant() -> None:
     mapping = check_mapping(parse_yaml(GOOD, "m.yaml"))
-    with pytest.raises(HeaderMismatch, match=r"has no column 'at', nor 'title' \(line 16\)") as caught:
+    words = r"has no column 'at', nor 'title' \(line 16\) \(is its column 3 meant\?\); it has 3 columns"
+    with pytest.raises(HeaderMismatch, match=words) as caught:
         mapping.check_header(["nr", "step", "titles"])
-    assert caught.value.missing == [Missing("at", None), Missing("title", "titles")]
-    assert caught.value.unread == ["titles"]
+    assert caught.value.missing == [Missing("at", None), Missing("title", 3)]
+    assert caught.value.columns == 3
+
+
+PERSONAL = ["250601-1", "投诉\x1b[31m", "199-0000-0001", "张某反映路灯不亮。", "titles"]
+
+
+@pytest.mark.parametrize("are_optional", [False, True])
+def test_of_a_row_that_is_no_header_nothing_is_shown(are_optional: bool) -> None:
+    all_optional = "".join(f"  {name}: {{optional: true}}\n" for name in ("nr", "step", "title"))
+    text = (
+        GOOD.replace("  at: {as: time}", f"{all_optional}  at: {{as: time, optional: true}}") if are_optional else GOOD
+    )
+    header = PERSONAL if are_optional else [*PERSONAL, "title"]
+    with pytest.raises(HeaderMismatch) as caught:
+        check_mapping(parse_yaml(text, "m.yaml")).check_header(header)
+    told = str(caught.value) + repr(vars(caught.value))
+    assert f"it has {len(header)} columns" in told
+    assert [cell for cell in PERSONAL if cell in told] == []
+    assert "\x1b" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("备注", "备注"),
+        ("col\x1b[2Jour\u202e", "col\ufffd[2Jour\ufffd"),
+        ("199-0000-0001", "(column 5)"),
+        ("电话 1 9 9 0 0 0 0", "(column 5)"),
+        ("２０２５０６０１", "(column 5)"),
+        ("2025-06-01 08:00", "(column 5)"),
+        ("来电人反映路灯不亮。", "(column 5)"),
+        ("长" * 41, "长" * 39 + "…"),
+        ("2025年", "2025年"),
+    ],
+)
+def test_a_column_that_nothing_reads_is_named_unless_its_name_may_be_data(name: str, shown: str) -> None:
+    mapping = check_mapping(parse_yaml(GOOD, "m.yaml"))
+    assert mapping.check_header(["nr", "step", "at", "title", name]) == [shown]
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_a_file_parted_otherwise_than_the_mapping_says_is_told_by_what(tmp_path: Path, delimiter: str) -> None:
+    table = "id,user,title,time,text\n5,A1,x,2020-01-02T03:04:05,x\n".replace(",", delimiter)
+    with pytest.raises(HeaderMismatch) as caught:
+        run(write(tmp_path, table), "citizen-messages")
+    assert f"it has 1 column, and its names are parted by {delimiter!r}: set `delimiter: " in str(caught.value)
+
+
+@pytest.mark.parametrize("delimiter", ['"\\n"', "'\"'", "x", "'7'", '""', '",,"'])
+def test_a_delimiter_that_parts_nothing_is_refused(delimiter: str) -> None:
+    with pytest.raises(ConfigFileError, match=r"m\.yaml:\d+: input\.delimiter: what parts two cells"):
+        check_mapping(parse_yaml(f"input: {{delimiter: {delimiter}}}\n{GOOD}", "m.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        ("%Q", "cannot be read: it has a directive that is unknown or stands twice"),
+        ("%Y-%m-%d %Y", "stands twice"),
+        ("%Y-%m-%d %", "cannot be read"),
+        ("%H:%M", "does not tell the day"),
+        ("%Y-%m %H:%M", "does not tell the day"),
+        ("%Y-%m-%d %M", "does not tell the time of day"),
+        ("%Y-%m-%d %I:%M", "%I needs %p"),
+        ("isoo", "names no part of a time"),
+    ],
+)
+def test_a_time_format_by_which_no_time_can_be_read_is_refused_with_its_line(layout: str, words: str) -> None:
+    of_file = GOOD.replace("columns:", f'input:\n  times: [iso, "{layout}"]\ncolumns:')
+    of_column = GOOD.replace("as: time", f'as: time, times: ["{layout}"]')
+    for text in (of_file, of_column):
+        with pytest.raises(ConfigFileError, match=f"m.yaml:4: the time format '{re.escape(layout)}'") as caught:
+            check_mapping(parse_yaml(text, "m.yaml"))
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    ["iso", "%Y/%m/%d", "%Y年%m月%d日 %H时%M分", "%d/%m/%y %I:%M %p", "%Y-%m-%dT%H:%M:%S.%f%z", "%Y-%j", "%Y%m%d%H"],
+)
+def test_a_time_format_that_tells_a_day_is_taken(layout: str) -> None:
+    assert problem_of(layout) is None
 
 
 def test_a_column_that_is_optional_may_be_missing() -> None:

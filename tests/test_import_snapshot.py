@@ -5,23 +5,25 @@ from __future__ import annotations
 import contextlib
 import itertools
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.strict_yaml import ConfigFileError
 from streams.importing import ImportFault, ImportState, SinkFault
 from streams.importing.pending import Pending
 from tests.import_support import mapping_of
-from tests.snapshot_support import MAPPING, PHONE, Crash, Nights, mapping, ticket
+from tests.snapshot_support import MAPPING, PHONE, Crash, Nights, folder_in_memory, mapping, ticket
 
 
 @pytest.fixture
-def nights(tmp_path: Path) -> Nights:
-    return Nights(tmp_path)
+def nights() -> Iterator[Nights]:
+    with folder_in_memory() as folder:
+        yield Nights(Path(folder))
 
 
 def test_the_first_snapshot_is_history_and_what_changes_later_is_news(nights: Nights) -> None:
@@ -198,6 +200,26 @@ def test_an_older_table_is_refused_and_one_made_at_the_same_time_is_taken(nights
         nights.take([ticket("1", unit="乙")], at="2025-07-05T01:59:59+08:00")
 
 
+NOON_MS = 1_751_688_000_000  # 2025-07-05T04:00:00Z
+
+
+def test_a_table_ahead_of_the_clock_is_refused_for_it_would_keep_out_the_next(nights: Nights) -> None:
+    nights.take([ticket("1")], at="2025-07-05T03:59:00Z", clock_ms=NOON_MS)
+    nights.take([ticket("1")], at="2025-07-05T04:05:00Z", clock_ms=NOON_MS)  # clocks differ a little
+    sent = len(nights.log.bodies)
+    with pytest.raises(ImportFault, match=r"is of 2099-01-01T00:00:00Z, ahead of this machine's clock: give --at TIME"):
+        nights.take([ticket("1", unit="乙")], at="2099-01-01T00:00:00Z", clock_ms=NOON_MS)
+    assert len(nights.log.bodies) == sent
+    nights.take([ticket("1", unit="乙")], at="2025-07-06T04:00:00Z", clock_ms=NOON_MS + 24 * 3_600_000)
+    assert len(nights.log.bodies) == sent + 1
+
+
+def test_a_state_ahead_of_the_clock_is_told_from_a_table_that_is_old(nights: Nights) -> None:
+    nights.take([ticket("1")], at="2099-01-01T00:00:00Z")
+    with pytest.raises(ImportFault, match=r"the last snapshot, of 2099-01-01T00:00:00Z, is ahead.*--baseline"):
+        nights.take([ticket("1")], at="2025-07-05T04:00:00Z", clock_ms=NOON_MS)
+
+
 def test_a_baseline_remembers_and_sends_nothing(nights: Nights) -> None:
     report = nights.take([ticket("1"), ticket("2")], baseline=True)
     assert (report.events.total(), nights.log.bodies) == (0, [])
@@ -313,6 +335,16 @@ def test_what_is_no_state_is_refused_and_left_alone(nights: Nights) -> None:
     assert nights.state_path.read_bytes() == b"id,user\n" * 500
 
 
+def test_a_state_that_lost_its_content_is_no_first_one(nights: Nights) -> None:
+    nights.take([ticket("1")])
+    nights.state_path.write_bytes(b"")
+    with pytest.raises(
+        ImportFault, match="is empty, as after a crash of the disk: put the last copy of it in its place"
+    ):
+        nights.take([ticket("1")])
+    assert len(nights.log.bodies) == 2
+
+
 def test_events_of_a_run_that_broke_off_are_sent_first_and_are_the_same(nights: Nights) -> None:
     nights.take([ticket("1")])
     nights.log.breaks_after = 1
@@ -341,6 +373,7 @@ def test_a_state_that_was_put_back_is_not_mixed_with_the_events_of_a_later_one(n
         nights.take([ticket("1", back="3")])
 
 
+WITH_VANISHED = mapping(vanished=True)
 TABLES = st.lists(
     st.dictionaries(
         st.sampled_from("12345"),
@@ -362,14 +395,19 @@ def _rows(table: dict[str, tuple[str, int, str]]) -> list[dict[str, str]]:
     return [ticket(nr, unit=unit, back=str(back), done=done) for nr, (unit, back, done) in table.items()]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None)
 @example([{"1": ("甲", 0, "")}, {}], [("send", 1), ("send", 1)])
 @given(TABLES, BREAKS)
 def test_whatever_breaks_off_the_events_are_those_of_a_run_without_breaks(
-    tmp_path_factory: pytest.TempPathFactory, tables: list[dict[str, Any]], breaks: list[tuple[str, int]]
+    tables: list[dict[str, Any]], breaks: list[tuple[str, int]]
 ) -> None:
-    whole = Nights(tmp_path_factory.mktemp("whole"), mapping(vanished=True))
-    broken = Nights(tmp_path_factory.mktemp("broken"), mapping(vanished=True))
+    with folder_in_memory() as one, folder_in_memory() as other:
+        whole, broken = Nights(Path(one), WITH_VANISHED), Nights(Path(other), WITH_VANISHED)
+        _take_both(whole, broken, tables, breaks)
+    assert sorted(map(str, broken.log.events())) == sorted(map(str, whole.log.events()))
+
+
+def _take_both(whole: Nights, broken: Nights, tables: list[dict[str, Any]], breaks: list[tuple[str, int]]) -> None:
     for table, breaking in itertools.zip_longest(tables, breaks[: len(tables)]):
         whole.take(_rows(table))
         if breaking is not None:
@@ -388,7 +426,6 @@ def test_whatever_breaks_off_the_events_are_those_of_a_run_without_breaks(
     whole.take([])
     broken.night = whole.night - 1
     broken.take([])
-    assert sorted(map(str, broken.log.events())) == sorted(map(str, whole.log.events()))
 
 
 def _break(nights: Nights, patch: pytest.MonkeyPatch, where: str, number: int) -> None:

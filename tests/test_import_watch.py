@@ -182,9 +182,64 @@ def test_a_file_that_nobody_may_read_does_not_hold_up_the_others(
     folder.drop("b.csv", rows("2"), 2)
     outcomes = folder.settled()
     assert endings(outcomes) == [("a.csv", "postponed"), ("b.csv", "imported")]
-    assert outcomes[0].problem == "cannot be read: Permission denied"
+    assert outcomes[0].problem is not None
+    assert outcomes[0].problem.startswith(
+        "cannot be read: Permission denied: let the user that runs the import read it"
+    )
     monkeypatch.undo()
     assert endings(folder.settled()) == [("a.csv", "imported")]
+
+
+def test_what_is_no_file_is_not_read_and_set_aside_with_the_reason(folder: Folder, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("b6f1c0", encoding="utf-8")
+    (folder.path / "link.csv").symlink_to(tmp_path / "secret")
+    (folder.path / "nowhere.csv").symlink_to(tmp_path / "none")
+    os.mkfifo(folder.path / "pipe.csv")
+    folder.drop("good.csv", rows("1"))
+    outcomes = {one.file: one for one in folder.settled()}
+    assert {name: one.ending.value for name, one in outcomes.items()} == {
+        "link.csv": "failed", "nowhere.csv": "failed", "pipe.csv": "failed", "good.csv": "imported"
+    }  # fmt: skip
+    assert outcomes["link.csv"].problem == "is a symbolic link and was not read: drop the file itself"
+    assert outcomes["pipe.csv"].problem == "is a named pipe and was not read: drop the file itself"
+    assert (folder.path / "failed" / "link.csv").is_symlink()
+    reports = [path.read_text() for path in (folder.path / "failed").glob("*.json")]
+    assert len(reports) == 3
+    assert not any("b6f1c0" in text for text in reports)
+    (folder.path / "nowhere.csv").symlink_to(tmp_path / "none")
+    assert endings(folder.settled()) == [("nowhere.csv", "failed")]
+    assert os.path.lexists(folder.path / "failed" / "nowhere.csv.2")
+
+
+def test_a_file_that_becomes_a_link_while_it_is_looked_at_is_not_read(folder: Folder, tmp_path: Path) -> None:
+    path = folder.drop("a.csv", rows("1"))
+    (tmp_path / "secret").write_text(rows("2"), encoding="utf-8")
+    path.unlink()
+    path.symlink_to(tmp_path / "secret")
+    with pytest.raises(OSError, match="symbolic link"):
+        watching.digest_of(path)
+
+
+def test_a_folder_in_the_folder_is_told_of_once(folder: Folder) -> None:
+    (folder.path / "2025").mkdir()
+    outcomes = folder.look()
+    assert endings(outcomes) == [("2025", "passed_over")]
+    assert outcomes[0].problem is not None
+    assert "is a folder" in outcomes[0].problem
+    assert folder.settled() == []
+    (folder.path / "2025").rmdir()
+    assert folder.look() == []
+    (folder.path / "2025").mkdir()
+    assert endings(folder.look()) == [("2025", "passed_over")]
+
+
+@pytest.mark.parametrize("name", [b"\xff.csv", b"a\x1b[2J.csv", b"a\nb.csv"])
+def test_a_name_that_no_terminal_should_see_is_imported_and_told_harmlessly(folder: Folder, name: bytes) -> None:
+    folder.drop(os.fsdecode(name), rows("1"))
+    outcomes = folder.settled()
+    assert outcomes[0].ending is Ending.IMPORTED
+    assert outcomes[0].file == os.fsdecode(name).translate({0xDCFF: "\ufffd", 0x1B: "\ufffd", 0x0A: "\ufffd"})
+    assert folder.names("done") == sorted([os.fsdecode(name), f"{os.fsdecode(name)}.report.json"])
 
 
 def test_a_file_that_is_written_to_while_it_is_read_is_not_sent(folder: Folder) -> None:

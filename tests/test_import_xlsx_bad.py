@@ -73,6 +73,24 @@ def test_an_entry_that_holds_more_than_it_says_gives_no_more_than_it_says(tmp_pa
     refused(rewritten(path, claim(400)), "cut off or damaged")
 
 
+TWICE = [
+    ("two rows of one number", row_of(2, ROW) + row_of(2, ROW), "has row 2 twice, or not in its order"),
+    ("rows out of their order", row_of(3, ROW) + row_of(2, ROW), "has row 2 twice, or not in its order"),
+    (
+        "a cell twice",
+        '<row r="2"><c r="A2"><v>5</v></c><c r="B2"><v>1</v></c><c r="A2"><v>6</v></c></row>',
+        "row 2, has a cell twice",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rows", "words"), [case[1:] for case in TWICE], ids=[case[0] for case in TWICE])
+def test_a_place_that_stands_twice_refuses_the_workbook_for_one_would_be_lost(
+    tmp_path: Path, rows: str, words: str
+) -> None:
+    refused(raw_book(tmp_path, header_row() + rows), words)
+
+
 def test_thousands_of_entries_are_refused(tmp_path: Path) -> None:
     parts = {f"xl/{at}.bin": b"" for at in range(ENTRIES_MAX)}
     refused(raw_book(tmp_path, header_row(), parts), "claims 50[0-9]+ entries")

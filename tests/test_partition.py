@@ -16,7 +16,6 @@ from rules.fact import Values
 from rules.facts import INDEX
 from rules.matter import MatterConfig
 from rules.messages import EventMessage, TickMessage, encode
-from rules.pack import default_pack
 from streams import citizen_partition
 from streams.citizen_partition import CitizenPartition
 from streams.partition import RESERVED, Incoming
@@ -118,7 +117,7 @@ def _with_ticks(records: list[dict[str, Any]], halves: list[int]) -> list[bytes]
     return [*log, tick(UNTIL)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(LOGS, SIZES)
 def test_the_size_of_batches_changes_neither_the_table_nor_what_is_sent(inputs: list[bytes], sizes: list[int]) -> None:
     for make, log in zip((tickets, citizens), closed_loop(inputs), strict=True):
@@ -127,7 +126,7 @@ def test_the_size_of_batches_changes_neither_the_table_nor_what_is_sent(inputs: 
         assert by_issuer(in_batches.sent) == by_issuer(one_by_one.sent)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(LOGS, SIZES, CRASHES)
 def test_crashes_at_any_step_lose_nothing_and_add_nothing(
     inputs: list[bytes], sizes: list[int], crashes: list[tuple[str, int]]
@@ -138,7 +137,7 @@ def test_crashes_at_any_step_lose_nothing_and_add_nothing(
         assert by_issuer(bumpy.once()) == by_issuer(dict.fromkeys(smooth.sent))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(LOGS, SIZES, st.data())
 def test_a_batch_that_comes_again_changes_nothing_and_sends_nothing(
     inputs: list[bytes], sizes: list[int], data: st.DataObject
@@ -153,7 +152,7 @@ def test_a_batch_that_comes_again_changes_nothing_and_sends_nothing(
     assert agent.table.durable == writes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(histories(size_max=14), SIZES)
 def test_a_partition_in_the_order_of_time_says_what_the_driver_says(
     records: list[dict[str, Any]], sizes: list[int]
@@ -247,7 +246,7 @@ class BreakingEngine(Engine):
     """An engine with a rule that breaks on some facts."""
 
     def __init__(self, breaks: Callable[[Values], bool]) -> None:
-        super().__init__(default_pack())
+        super().__init__(engine().pack)
         sound = self.judge
 
         def judge(values: Values) -> Any:

@@ -112,6 +112,20 @@ def test_a_line_that_is_not_ended_yet_waits(tmp_path: Path) -> None:
         assert [at for at, _ in module.lines_after(path, 1)] == [2]
 
 
+def test_blank_lines_are_passed_over_and_counted(tmp_path: Path, client: Client) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"\n".join([b"", orjson.dumps(event(0)), b" \r", orjson.dumps(event(1)), b"", b"", b""]))
+    server = Server(TAKEN)
+    with server.door() as door:
+        assert http_producer.send_file(path, door) == 2
+        assert http_producer.send_file(path, door) == 0
+    assert sent_ids(server.bodies) == ["e-0", "e-1"]
+    assert (tmp_path / "events.jsonl.sent").read_text() == "4"
+    (tmp_path / "events.jsonl.sent").unlink()
+    assert producer.send_file(path, producer.TicketEvents("a:1")) == 2
+    assert (tmp_path / "events.jsonl.sent").read_text() == "4"
+
+
 def test_while_the_service_is_away_the_same_batch_is_sent_again(tmp_path: Path, pauses: list[float]) -> None:
     server, path = Server(AWAY, (429, {}, b""), (0, {}, b""), TAKEN), written(tmp_path / "events.jsonl", range(2))
     with server.door() as door:
@@ -153,6 +167,21 @@ def test_an_answer_of_somebody_else_is_no_success(tmp_path: Path, answer: bytes)
 def test_a_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="https"):
         http_producer.Door(url, TOKEN)
+
+
+@pytest.mark.parametrize("token", ["", "a-token\nof-two-lines", "ä"])
+def test_a_token_that_is_none_is_refused_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], token: str
+) -> None:
+    (tmp_path / "token").write_text(token, encoding="utf-8")
+    written(tmp_path / "events.jsonl", range(1))
+    monkeypatch.setenv("URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setattr("sys.argv", ["http_producer.py", str(tmp_path / "events.jsonl")])
+    assert http_producer.main() == 1
+    told = capsys.readouterr().err
+    assert told.startswith("not all was sent: ")
+    assert "a-token" not in told
 
 
 # --- Kafka ---
@@ -212,7 +241,7 @@ def test_a_line_that_is_no_event_is_named_and_not_shown(tmp_path: Path, client: 
 
 
 def test_the_brokers_are_talked_to_as_the_environment_says(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("secret\n")
+    (tmp_path / "password").write_text("secret \n")
     assert producer.security({}) == {}
     assert producer.security({"KAFKA_CA": "ca.pem"}) == {"security_protocol": "SSL", "ssl_cafile": "ca.pem"}
     login = {"KAFKA_CA": "ca.pem", "KAFKA_USER": "hw-sender", "KAFKA_PASSWORD_FILE": str(tmp_path / "password")}
@@ -221,5 +250,27 @@ def test_the_brokers_are_talked_to_as_the_environment_says(tmp_path: Path) -> No
         "ssl_cafile": "ca.pem",
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": "hw-sender",
-        "sasl_plain_password": "secret",
+        "sasl_plain_password": "secret ",
     }
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"KAFKA_USER": "hw-sender", "KAFKA_PASSWORD_FILE": "password"}, "KAFKA_USER is set, and KAFKA_CA is not"),
+        ({"KAFKA_PASSWORD_FILE": "password"}, "KAFKA_PASSWORD_FILE is set, and KAFKA_CA is not"),
+        ({"KAFKA_CA": "ca.pem", "KAFKA_USER": "hw-sender"}, "go together"),
+        ({"KAFKA_CA": "ca.pem", "KAFKA_PASSWORD_FILE": "password"}, "go together"),
+        ({"KAFKA_CA": "ca.pem", "KAFKA_USER": "u", "KAFKA_PASSWORD_FILE": "/nowhere/password"}, "No such file"),
+    ],
+)
+def test_half_a_security_is_none_and_nothing_is_sent_in_the_clear(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], environ: dict[str, str], said: str
+) -> None:
+    for name in ("KAFKA_CA", "KAFKA_USER", "KAFKA_PASSWORD_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (environ | {"KAFKA": "127.0.0.1:1"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", ["producer.py", "events.jsonl"])
+    assert producer.main() == 1
+    assert said in capsys.readouterr().err

@@ -18,7 +18,7 @@ from rules.event import by_time
 from rules.reckoning import Reckoning, plain_reckoning
 from tests.builders import Run, Story, day, engine, event_of, facts_at, levels_at, lineage_of, run
 from tests.histories import SPAN_DAYS, histories
-from tests.reckoning_support import CITY, city, limits, with_2027
+from tests.reckoning_support import CITY, STOPPED, city, limits, with_2027
 
 A, B = "U-A", "U-B"
 UNTIL = SPAN_DAYS + 40
@@ -337,7 +337,7 @@ def test_an_event_taken_in_by_an_earlier_release_keeps_the_due_time_that_was_rec
     assert all("calendar_incomplete" in one.flags for one in alerts)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(histories(size_max=16), st.integers(0, 20))
 def test_across_a_missing_year_no_order_of_arrival_makes_red_what_announced_days_do_not(
     records: list[dict[str, Any]], lead: int
@@ -349,29 +349,38 @@ def test_across_a_missing_year_no_order_of_arrival_makes_red_what_announced_days
     driver = Driver(engine(city()))
     alerts = [alert for record in moved for alert in driver.feed(event_of(record))]
     alerts += driver.advance(day(UNTIL) + shift)
-    assert not [one for one in alerts if "calendar_incomplete" in one.flags and one.level == "red"]
+    # One that is taken back tells the level that it had.
+    reds = [one for one in alerts if one.level == "red" and one.status is not Status.RETRACTED]
+    assert not [one for one in reds if "calendar_incomplete" in one.flags]
 
 
 # --- any order, any moment of the change
 
 RECKONINGS = st.sampled_from(
-    [plain_reckoning(), city(), city(CITY.replace("{office", "{count_from: accepted, office"))]
+    [plain_reckoning(), city(), city(CITY.replace("{office", "{count_from: accepted, office")), city(STOPPED)]
 )
 
 
-@settings(max_examples=80, deadline=None)
-@given(histories(), st.randoms(use_true_random=False), RECKONINGS)
-def test_with_limits_the_warnings_in_force_do_not_depend_on_the_order_of_arrival(
-    records: list[dict[str, Any]], chance: random.Random, reckoning: Reckoning
+@settings(max_examples=40, deadline=None)
+@given(
+    histories(size_max=20),
+    st.randoms(use_true_random=False),
+    RECKONINGS,
+    st.lists(st.floats(0, 40), max_size=12).map(sorted),
+)
+def test_with_limits_neither_the_order_of_arrival_nor_the_steps_of_time_change_what_is_said(
+    records: list[dict[str, Any]], chance: random.Random, reckoning: Reckoning, ticks: list[float]
 ) -> None:
-    events = [event_of(record) for record in records]
-    expected = run(sorted(events, key=by_time), UNTIL, reckoning=reckoning).in_force
+    events = sorted((event_of(record) for record in records), key=by_time)
+    at_once = run(events, UNTIL, reckoning=reckoning)
+    in_steps = run(events, UNTIL, [SPAN_DAYS + tick for tick in ticks], reckoning)
+    assert [one.alert_id for one in at_once.alerts] == [one.alert_id for one in in_steps.alerts]
     chance.shuffle(events)
-    assert run(events, UNTIL, reckoning=reckoning).in_force == expected
+    assert run(events, UNTIL, reckoning=reckoning).in_force == at_once.in_force
 
 
-@settings(max_examples=80, deadline=None)
-@given(histories(), st.integers(0, 30), RECKONINGS, RECKONINGS, st.booleans())
+@settings(max_examples=40, deadline=None)
+@given(histories(size_max=20), st.integers(0, 30), RECKONINGS, RECKONINGS, st.booleans())
 def test_a_reckoning_that_changes_at_any_moment_comes_to_the_same_end(
     records: list[dict[str, Any]], moment: int, before: Reckoning, after: Reckoning, ticked: bool
 ) -> None:
@@ -387,17 +396,6 @@ def test_a_reckoning_that_changes_at_any_moment_comes_to_the_same_end(
         alerts += driver.reckon(engine(after))
     alerts += driver.advance(day(UNTIL))
     assert Run(driver, alerts).in_force == run(events, UNTIL, reckoning=after).in_force
-
-
-@settings(max_examples=60, deadline=None)
-@given(histories(size_max=16), st.lists(st.floats(0, 40), max_size=12).map(sorted))
-def test_with_limits_one_long_jump_of_time_says_what_many_short_ones_say(
-    records: list[dict[str, Any]], ticks: list[float]
-) -> None:
-    events = sorted((event_of(record) for record in records), key=by_time)
-    at_once = run(events, UNTIL, reckoning=city())
-    in_steps = run(events, UNTIL, [SPAN_DAYS + tick for tick in ticks], city())
-    assert [one.alert_id for one in at_once.alerts] == [one.alert_id for one in in_steps.alerts]
 
 
 def test_facts_of_acceptance_and_returns_are_neutral_without_limits() -> None:

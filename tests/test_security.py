@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from cli.doctor_findings import Severity
+from cli.doctor_security import check_security
 from cli.main import app
 from docs.acl_table import BEGIN, DOCUMENT, END, rendered
 from streams.admin import await_listener, connect
@@ -31,7 +33,7 @@ from streams.cluster_errors import (
     WrongProtocolError,
 )
 from streams.faust_app import _credentials
-from streams.kafka_client import KafkaConsumer
+from streams.kafka_client import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from streams.kafka_settings import KafkaSettings
 from streams.roles import BOTH, Grant, Operation, Resource, Role, commands_for, grants_of, uses
 from streams.security import Cluster, Mechanism, Protocol, Security, client_arguments, security_of
@@ -407,6 +409,48 @@ def test_a_port_that_speaks_another_protocol_is_said_to(tmp_path: Path) -> None:
     ):
         with _played(play) as address, pytest.raises(WrongProtocolError, match=said):
             await_listener(Cluster(address, security), timeout_seconds=0.3)
+
+
+def _spoilt(password_file: Path) -> Iterator[tuple[str, str]]:
+    """Spoil a password file in one way after the other; yield which, and what is said of it."""
+    password_file.chmod(0o666)
+    yield "of wrong mode", "others may write .*: chmod go-w"
+    password_file.chmod(0o600)
+    password_file.write_bytes(b"")
+    yield "empty", "must hold the password, in one line"
+    password_file.unlink()
+    yield "missing", "cannot be read: No such file"
+    password_file.mkdir()
+    yield "a folder", "cannot be read: Is a directory"
+
+
+def test_a_password_file_that_cannot_be_used_is_told_whatever_the_broker_would_say_first(
+    password_file: Path, tmp_path: Path
+) -> None:
+    """By every client, by the look beforehand, and by Faust's app; and no broker is asked."""
+    (tmp_path / "ca.crt").write_text(Authority("ca", now()).certificate)
+    asked: list[None] = []
+
+    def breaking_off(connection: socket.socket) -> None:
+        asked.append(None)
+        connection.recv(65_536)
+
+    with _played(breaking_off) as address:
+        cluster = Cluster(address, _login(password_file, ca_file=tmp_path / "ca.crt"))
+        for how, said in _spoilt(password_file):
+            for ask in (
+                lambda: await_listener(cluster, timeout_seconds=2),
+                lambda: connect(cluster, timeout_seconds=2).__enter__(),
+                lambda: KafkaConsumer(bootstrap_servers=cluster),
+                lambda: KafkaProducer(bootstrap_servers=cluster),
+                lambda: KafkaAdminClient(bootstrap_servers=cluster),
+                lambda: _credentials(cluster.security),
+            ):
+                with pytest.raises(SecurityFilesError, match=f"kafka_password_file: .*{said}"):
+                    ask()
+            (found,) = check_security(cluster, 0)
+            assert (found.severity, "kafka_password_file" in found.what) == (Severity.PROBLEM, True), how
+    assert asked == []
 
 
 def test_where_nobody_listens_that_is_said_and_not_more() -> None:

@@ -67,7 +67,9 @@ class BodyRule:
                 while True:
                     message = await receive()
                     if message["type"] != "http.request":
-                        break
+                        # What has come might read as a whole batch, and nobody is there any more to be told that it is not.
+                        detail = "The connection ended before the body did."
+                        raise Problem(HTTPStatus.REQUEST_TIMEOUT, ProblemCode.TOO_SLOW, detail)
                     body += message.get("body", b"")
                     if len(body) > self._bytes_max:
                         raise self._too_large()
@@ -77,6 +79,7 @@ class BodyRule:
             detail = "The body took too long to come."
             raise Problem(HTTPStatus.REQUEST_TIMEOUT, ProblemCode.TOO_SLOW, detail) from None
         if body:
+            _refuse_encoded(scope)
             if media_type(scope) not in self._media_types:
                 detail = f"Send a body as {' or '.join(sorted(self._media_types))}."
                 raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ProblemCode.MEDIA_TYPE, detail)
@@ -110,6 +113,16 @@ def media_type(scope: Scope) -> str:
     """Return the media type that a request declares, without its parameters; empty where it declares none."""
     declared: bytes = dict(scope["headers"]).get(b"content-type", b"")
     return declared.partition(b";")[0].strip().lower().decode("latin-1")
+
+
+def _refuse_encoded(scope: Scope) -> None:
+    """Raise Problem for a body that is compressed: unpacking one costs us more than it cost whoever sent it."""
+    codings = b",".join(value for name, value in scope["headers"] if name == b"content-encoding").lower().split(b",")
+    if any(coding.strip() not in (b"", b"identity") for coding in codings):
+        detail = "Send the body as it is, without Content-Encoding: gzip and the like are not unpacked here."
+        problem = Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ProblemCode.MEDIA_TYPE, detail)
+        problem.headers["accept-encoding"] = "identity"
+        raise problem
 
 
 def _check_json(body: bytes) -> None:

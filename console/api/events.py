@@ -87,5 +87,6 @@ def _refusal(batch: RefusedBatch) -> Problem:
             f"Nothing was taken: it is no JSON from event {errors[-1]['index']} on, where reading ended; see errors."
         )
     else:
-        detail = f"Nothing was taken: {len(errors)} events are at fault; see errors."
+        count = "1 event is" if len(errors) == 1 else f"{len(errors)} events are"
+        detail = f"Nothing was taken: {count} at fault; see errors."
     return Problem(status, code, detail, errors=errors)

@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 512
 GRACE_SECONDS = 10
+KEEP_ALIVE_SECONDS = 75
+"""Longer than proxies keep a connection: whoever closes first must be the one who does not send into it next."""
 
 
 def run(settings: Settings) -> None:
@@ -154,6 +156,7 @@ def _serve(app: ASGIApp, listener: socket.socket) -> None:
         proxy_headers=False,  # who could set X-Forwarded-For could try tokens without end
         server_header=False,
         limit_concurrency=CONNECTIONS_MAX,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = uvicorn.Server(config)

@@ -42,6 +42,9 @@ class Door:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             raise ValueError("URL begins with https:// (or http:// on the same machine)")
+        if not token.isascii() or not token.isprintable() or not token:
+            # The library would show it in its own error.
+            raise ValueError("TOKEN_FILE must hold the token, in one line")
         self._path = f"{parts.path.rstrip('/')}/v1/events"
         self._headers = {"authorization": f"Bearer {token}", "content-type": "application/x-ndjson"}
         self._try_seconds = try_seconds
@@ -94,10 +97,12 @@ def _refusal(status: int, answer: bytes) -> RefusedError:
 
 
 def lines_after(path: Path, number: int) -> Iterator[tuple[int, bytes]]:
-    """Yield each line after the first so many, with its number from 1; a last line that is not ended yet is left alone."""
+    """Yield each line after the first so many, with its number from 1; a last line that is not ended yet is left alone, and
+    blank ones are passed over.
+    """
     with path.open("rb") as file:
         for at, line in enumerate(file, 1):
-            if at > number and line.endswith(b"\n"):
+            if at > number and line.endswith(b"\n") and line.strip():
                 yield at, line
 
 

@@ -67,25 +67,33 @@ class TicketEvents:
 
 
 def security(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return how the brokers are talked to, in kafka-python's words."""
+    """Return how the brokers are talked to, in kafka-python's words. Raises ValueError where a part of it is missing, OSError."""
+    login = [name for name in ("KAFKA_USER", "KAFKA_PASSWORD_FILE") if name in environ]
     if "KAFKA_CA" not in environ:
+        if login:
+            # What was meant to be secure is not sent in the clear by oversight.
+            raise ValueError(f"{login[0]} is set, and KAFKA_CA is not: a login goes within TLS")
         return {}
-    if "KAFKA_USER" not in environ:
+    if not login:
         return {"security_protocol": "SSL", "ssl_cafile": environ["KAFKA_CA"]}
+    if len(login) == 1:
+        raise ValueError(f"{login[0]} is set: KAFKA_USER and KAFKA_PASSWORD_FILE go together")
     return {
         "security_protocol": "SASL_SSL",
         "ssl_cafile": environ["KAFKA_CA"],
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": environ["KAFKA_USER"],
-        "sasl_plain_password": Path(environ["KAFKA_PASSWORD_FILE"]).read_text(encoding="utf-8").strip(),
+        "sasl_plain_password": Path(environ["KAFKA_PASSWORD_FILE"]).read_text(encoding="utf-8").rstrip("\r\n"),
     }
 
 
 def lines_after(path: Path, number: int) -> Iterator[tuple[int, bytes]]:
-    """Yield each line after the first so many, with its number from 1; a last line that is not ended yet is left alone."""
+    """Yield each line after the first so many, with its number from 1; a last line that is not ended yet is left alone, and
+    blank ones are passed over.
+    """
     with path.open("rb") as file:
         for at, line in enumerate(file, 1):
-            if at > number and line.endswith(b"\n"):
+            if at > number and line.endswith(b"\n") and line.strip():
                 yield at, line
 
 

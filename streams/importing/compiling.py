@@ -42,6 +42,8 @@ class CompiledEvent:
     event_id: Get | None
     parts: list[Part]
     """its id, if it has one of its own, ticket, time and fields"""
+    columns: dict[str, list[str]]
+    """what each of these is made of, by its dotted name; an id of the content, of what the ticket's is"""
 
 
 class Compiler:
@@ -58,6 +60,7 @@ class Compiler:
         self._readers: dict[str, Reader] = readers(file, columns)
         self._empty = {name: emptiness(file, name) for name in columns}
         self._ticket_id = self._text(file.ticket_id)
+        self._ticket_columns = Template(file.ticket_id).columns
 
     def compile(self, template: EventTemplate) -> CompiledEvent:
         """Return the functions of one event template."""
@@ -67,7 +70,20 @@ class Compiler:
         for target, value in template.fields.items():
             *above, name = target.split(".")
             parts.append((tuple(above), name, self._value(value)))
-        return CompiledEvent(template.name, template.type, self._all(template.when), event_id, parts)
+        return CompiledEvent(
+            template.name, template.type, self._all(template.when), event_id, parts, self._columns_of(template)
+        )
+
+    def _columns_of(self, template: EventTemplate) -> dict[str, list[str]]:
+        found = {
+            "event_id": Template(template.event_id).columns if template.event_id is not None else self._ticket_columns,
+            "ticket_id": self._ticket_columns,
+            "occurred_at": Template(template.occurred_at).columns,
+        }
+        for target, value in template.fields.items():
+            texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+            found[target] = [name for text in texts for name in Template(text).columns]
+        return found
 
     def _all(self, conditions: list[Condition]) -> Test:
         tests = [self._test(condition) for condition in conditions]

@@ -17,6 +17,7 @@ from typing import IO, Any, cast
 from models.decode import MAX_EVENT_BYTES, decode_event, decode_object
 from streams.importing import encoding
 from streams.importing.faults import ImportFault, RowFault, RowReason
+from streams.importing.naming import check_regular
 from streams.importing.table import Progress
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -36,6 +37,7 @@ class EventLines:
     def __init__(self, path: Path, progress: Progress | None = None) -> None:
         self._path, self._progress = path, progress
         self.blank_lines = 0
+        check_regular(path)
         try:
             self._raw: IO[bytes] = path.open("rb")
         except OSError as error:

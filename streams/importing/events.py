@@ -87,7 +87,7 @@ class EventMaker:
 
     def _produced(self, events: list[CompiledEvent], row: Row) -> list[Produced] | RowFault:
         try:
-            return [_validated(body, self._now_ms) for body in self._bodies(events, row)]
+            return [_validated(one, body, self._now_ms) for one, body in self._bodies(events, row)]
         except RowFault as fault:
             return fault
 
@@ -111,8 +111,8 @@ class EventMaker:
                 bodies = self._bodies(self._events, row)
                 if self._numbered:
                     at = order if self._by_number and isinstance(order, int) else position
-                    _number(bodies, at, used)
-                produced = [_validated(body, self._now_ms) for body in bodies]
+                    _number([body for _, body in bodies], at, used)
+                produced = [_validated(one, body, self._now_ms) for one, body in bodies]
             except RowFault as fault:
                 yield line, fault
                 continue
@@ -121,7 +121,7 @@ class EventMaker:
             row.previous = None  # a chain of all earlier rows is not needed
             yield line, produced
 
-    def _bodies(self, events: list[CompiledEvent], row: Row) -> list[dict[str, Any]]:
+    def _bodies(self, events: list[CompiledEvent], row: Row) -> list[tuple[CompiledEvent, dict[str, Any]]]:
         bodies = []
         for one in events:
             if not one.holds(row):
@@ -133,7 +133,7 @@ class EventMaker:
                     (_within(body, above) if above else body)[name] = value
             if one.event_id is None:
                 body = {"event_id": content_id(one.name, body), **body}
-            bodies.append(body)
+            bodies.append((one, body))
         return bodies
 
 
@@ -162,13 +162,15 @@ def _number(bodies: list[dict[str, Any]], place: int, used: int) -> None:
         body["seq"] = place * SEQ_STEP + number
 
 
-def _validated(body: dict[str, Any], now_ms: int | None) -> Produced:
+def _validated(one: CompiledEvent, body: dict[str, Any], now_ms: int | None) -> Produced:
     try:
         event = validate_event(body)
         if now_ms is not None:
             check_not_ahead(event, now_ms)
     except Rejected as rejected:
-        raise RowFault(rejected.reason, f"event {body['type']!r}: {rejected.detail}") from None
+        columns = ", ".join(map(repr, one.columns.get(rejected.field or "", ())))
+        made_of = f", made of the column {columns}" if columns else ""
+        raise RowFault(rejected.reason, f"event {body['type']!r}: {rejected.detail}{made_of}") from None
     encoded = orjson.dumps(body)
     if len(encoded) > MAX_EVENT_BYTES:
         raise RowFault(RowReason.TOO_LARGE, f"an event of {len(encoded)} bytes; at most {MAX_EVENT_BYTES} are taken")

@@ -15,6 +15,7 @@ from models.strict_yaml import ConfigFileError, Document, parse_yaml, read_yaml
 from models.ticket_event import MODEL_BY_TYPE, Base
 from streams.importing.mapping import Column, Condition, EventTemplate, Mapping, MappingFile, Place, Scalar
 from streams.importing.templates import Template, TemplateError, is_builtin
+from streams.importing.time_formats import check_times
 
 _BUILT_BY_THE_IMPORT = ("event_id", "ticket_id", "type", "occurred_at", "seq")
 
@@ -74,6 +75,7 @@ def check_mapping(document: Document) -> Mapping:
 
 
 def _check_shape(file: MappingFile, document: Document) -> None:
+    check_times(document, file.input, file.columns)
     if len(set(file.keys)) != len(file.keys):
         raise document.error(("key",), "the key names a column twice")
     if file.order_by is not None and file.key is None:

@@ -7,16 +7,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from models.base import Contract
 from models.strict_yaml import ConfigFileError, Document
-from streams.importing.header import HeaderMismatch, missing_columns
+from streams.importing.header import checked_columns
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Texts = Annotated[list[str], Field(min_length=1)]
 Scalar = str | bool | int | float
 Place = tuple[str | int, ...]
+
+
+def _parting(delimiter: str) -> str:
+    if len(delimiter) != 1 or delimiter in '"\r\n\0' or delimiter.isalnum():
+        raise ValueError(
+            'what parts two cells: one character, such as "," or ";" or "\\t"; no letter, digit, quote or line end'
+        )
+    return delimiter
 
 
 class Input(Contract):
@@ -25,7 +33,7 @@ class Input(Contract):
     encoding: Literal["auto", "utf-8", "gb18030"] = Field(
         default="auto", description="of a CSV file; auto: by its bytes"
     )
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    delimiter: Annotated[str, AfterValidator(_parting)] = ","
     sheets: Texts | None = Field(default=None, description="of a workbook: names, or patterns as `2025*`")
     skip_rows: Annotated[int, Field(ge=0, le=100)] = Field(default=0, description="rows above the header")
     header_rows: Annotated[int, Field(ge=1, le=5)] = Field(
@@ -157,19 +165,15 @@ class Mapping:
     remembered: dict[str, bool]
     """What of a row the next snapshot is compared with: as it stands, or only whether it is the same"""
 
-    def check_header(self, header: list[str], where: str = "the file") -> list[str]:
-        """Return the columns that the mapping neither reads nor leaves out on purpose.
+    def check_header(self, header: list[str], where: str = "the file", *, delimiter: str | None = None) -> list[str]:
+        """Return the columns that the mapping neither reads nor leaves out on purpose, as they may be shown.
 
         Raises HeaderMismatch where a column is missing that the mapping reads and does not call optional.
         """
-        known = {*self.read_columns, *self.file.unused}
-        unread = [column for column in header if column not in known]
-        needed = {name: place for name, place in self.read_columns.items() if not self.is_optional(name)}
-        missing = missing_columns(header, list(needed))
-        if missing:
-            lines = [self.document.line_of(needed[one.name]) for one in missing]
-            raise HeaderMismatch(self.document.source, lines, missing, unread, where)
-        return unread
+        optional = [name for name in self.read_columns if self.is_optional(name)]
+        return checked_columns(
+            header, self.read_columns, optional, self.file.unused, self.document, where=where, delimiter=delimiter
+        )
 
     def is_optional(self, name: str) -> bool:
         """Tell whether a file may lack the column."""

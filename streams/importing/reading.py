@@ -9,6 +9,7 @@ Bytes that do not decode are carried along as lone surrogates, so that their row
 import csv
 import gzip
 import io
+import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
@@ -18,6 +19,8 @@ from typing import IO, cast
 from streams.importing import encoding, header
 from streams.importing.faults import ImportFault, RowFault, RowReason
 from streams.importing.mapping import Input
+from streams.importing.naming import column_shown
+from streams.importing.quoting import open_quote
 
 CELL_CHARS_MAX = 262_144
 ROW_CHARS_MAX = 4_194_304
@@ -36,7 +39,9 @@ class CsvFile:
     def __init__(self, path: Path, settings: Input, progress: Progress | None = None) -> None:
         self._path, self._settings, self._progress = path, settings, progress
         self._decoded_before = False
+        self._row: list[str] = []
         self._row_chars = 0
+        self.delimiter: str | None = settings.delimiter
         self.blank_lines = 0
         try:
             self._raw: IO[bytes] = path.open("rb")
@@ -71,7 +76,7 @@ class CsvFile:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield line, RowFault(RowReason.BAD_QUOTING, f"lines {line}–{self._reader.line_num}: {error}")
+                yield line, self._fault_of_quotes(line, error)
                 continue
             if not cells:
                 self.blank_lines += 1
@@ -132,20 +137,47 @@ class CsvFile:
 
     def _lines(self) -> Iterator[str]:
         while line := self._text.readline(ROW_CHARS_MAX):
+            self._row.append(line)
             self._row_chars += len(line)
             if self._row_chars >= ROW_CHARS_MAX:
-                at = self._reader.line_num + 1
+                first = self._reader.line_num + 2 - len(self._row)
                 raise ImportFault(
-                    f"{self._path}:{at}: a row of more than {ROW_CHARS_MAX} characters: a quote left open?"
+                    f"{self._path}:{first}: a row of more than {ROW_CHARS_MAX} characters: is a quote left open in it?"
                 )
             yield line
 
     def _next(self) -> list[str]:
+        self._row.clear()
         self._row_chars = 0
         try:
             return next(self._reader)
         except (EOFError, OSError, zlib.error):
             raise self._damaged(self._reader.line_num) from None
+
+    def _left_open(self, first: int) -> ImportFault | None:
+        """Tell of the quote that is left open in the row read last, whose first line is `first`; None where none is."""
+        at = open_quote(self._row, self._settings.delimiter)
+        if at is None:
+            return None
+        return ImportFault(
+            f"{self._path}:{first + at}: a quote is opened here that nothing closes: the rows behind it cannot be told apart, so "
+            "nothing was imported: close it, or write a quote within a cell twice"
+        )
+
+    def _fault_of_quotes(self, line: int, error: csv.Error) -> RowFault:
+        """Return why a row could not be parted. Raises ImportFault where it goes on to who knows where."""
+        ended = self._reader.line_num
+        is_long = str(error).startswith("field larger")
+        if (is_long and len(self._row) > 1) or str(error).startswith("unexpected end"):
+            fault = self._left_open(line)
+            if fault is not None:
+                raise fault from None
+        if is_long:
+            return RowFault(RowReason.TOO_LARGE, f"a cell of more than {CELL_CHARS_MAX} characters")
+        where = f"lines {line}–{ended} are taken as one row and left out" if ended > line else "the row is left out"
+        return RowFault(
+            RowReason.BAD_QUOTING, f"{where}: behind a closing quote stands no {self._settings.delimiter!r}"
+        )
 
     def _read_header(self) -> tuple[list[str], int]:
         settings = self._settings
@@ -170,7 +202,18 @@ class CsvFile:
         except StopIteration:
             raise ImportFault(f"{self._path} is empty, or ends before its header does") from None
         except csv.Error as error:
-            raise ImportFault(f"{self._path}:{self._reader.line_num}: the header cannot be read: {error}") from None
+            first = self._reader.line_num + 1 - len(self._row)
+            fault = self._left_open(first) if str(error).startswith("unexpected end") else None
+            raise fault or self._header_unparted(first) from None
+
+    def _header_unparted(self, line: int) -> ImportFault:
+        text = "".join(self._row)
+        own = self._settings.delimiter
+        other = max((one for one in header.DELIMITERS if one != own), key=text.count)
+        told = f"{self._path}:{line}: the header cannot be read: behind a closing quote stands no {own!r}"
+        if text.count(other) > text.count(own):
+            told += f"; it seems parted by {other!r}: set `delimiter: {json.dumps(other)}` under `input` of the mapping"
+        return ImportFault(told)
 
     def _fault(self, line: int, cells: list[str]) -> RowFault | None:
         if len(cells) != self._width:
@@ -206,7 +249,8 @@ class CsvFile:
 
     def _named(self, cells: list[str]) -> Iterator[tuple[str, str]]:
         for position, cell in enumerate(cells):
-            yield self.header[position] if position < len(self.header) else f"no. {position + 1}", cell
+            named = position < len(self.header)
+            yield column_shown(self.header[position], position + 1) if named else f"no. {position + 1}", cell
 
     def _wrong_encoding(self, line: int, byte: int) -> ImportFault:
         other = "gb18030" if self._encoding == "utf-8" else "utf-8"

@@ -26,9 +26,10 @@ from rules.pseudonym import PseudonymKey, citizen_keys
 from rules.reference import LEAST_CHARACTERS, words_of_post
 from streams.importing.columns import Reader, readers
 from streams.importing.faults import ImportFault, RowFault, RowReason
-from streams.importing.header import HeaderMismatch, missing_columns
+from streams.importing.header import checked_columns
 from streams.importing.mapping import Column, Input, MappingFile, Place, Scalar
 from streams.importing.templates import Cell, Template, TemplateError
+from streams.importing.time_formats import check_times
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _IDENTITY = re.compile(r"1[3-9]\d{9}|0\d{9,11}|\d{15}|\d{17}[\dX]", re.ASCII)
@@ -83,20 +84,12 @@ class TableMapping:
     read_columns: dict[str, Place]
     """each column that it reads, and the place in the file that names it first"""
 
-    def check_header(self, header: list[str], where: str) -> list[str]:
+    def check_header(self, header: list[str], where: str, *, delimiter: str | None = None) -> list[str]:
         """Return the columns that it neither reads nor leaves out on purpose. Raises HeaderMismatch where one is missing."""
-        known = {*self.read_columns, *self.file.unused}
-        unread = [column for column in header if column not in known]
-        needed = {
-            name: place
-            for name, place in self.read_columns.items()
-            if name not in self.file.columns or not self.file.columns[name].optional
-        }
-        missing = missing_columns(header, list(needed))
-        if missing:
-            lines = [self.document.line_of(needed[one.name]) for one in missing]
-            raise HeaderMismatch(self.document.source, lines, missing, unread, where)
-        return unread
+        optional = [name for name, column in self.file.columns.items() if column.optional]
+        return checked_columns(
+            header, self.read_columns, optional, self.file.unused, self.document, where=where, delimiter=delimiter
+        )
 
 
 def included_text(table: ReferenceTable) -> str:
@@ -130,6 +123,7 @@ def load_table_mapping(table: ReferenceTable, name_or_path: str) -> TableMapping
         raise document.error((), "the table citizens has `citizen`, the others have `key`")
     if table is ReferenceTable.POSTS and (file.valid_from or file.valid_to):
         raise document.error(("valid_from",), "posts have no validity: an accusation of a former holder is sealed too")
+    check_times(document, file.input, file.columns)
     known = FIELDS[table].model_fields
     for name in file.fields:
         if name not in known:

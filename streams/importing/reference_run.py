@@ -30,6 +30,7 @@ from models.reference import (
 from rules.pseudonym import PseudonymKey
 from rules.reference import words_of_post
 from streams.importing.faults import ImportFault, RowFault, RowReason
+from streams.importing.naming import file_name
 from streams.importing.reference_mapping import RecordMaker, TableMapping, with_iso_times
 from streams.importing.report import LoadReport, Rejection
 from streams.importing.table import Table, open_table
@@ -84,7 +85,7 @@ def load_reference(
 
     `before_sending` is called once the whole file was read. Raises ImportFault and ConfigFileError; the sink is then aborted.
     """
-    report = LoadReport(mapping=mapping.file.mapping, table=mapping.file.table.value, file=path.name)
+    report = LoadReport(mapping=mapping.file.mapping, table=mapping.file.table.value, file=file_name(path))
     difference = _Difference(mapping.file.table)
     try:
         others = difference.take_there(there)
@@ -128,7 +129,7 @@ def _read(
         on_rejection(Rejection(line, fault.reason.value, fault.detail, sheet))
 
     report.read_as = table.kind
-    report.columns_not_read = mapping.check_header(table.header, str(report.file))
+    report.columns_not_read = mapping.check_header(table.header, str(report.file), delimiter=table.delimiter)
     if table.kind == "xlsx":  # whose dates are given as ISO times whatever they look like
         mapping = with_iso_times(mapping)
     columns = list(mapping.read_columns)

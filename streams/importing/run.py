@@ -9,6 +9,7 @@ from streams.importing.columns import emptiness, order_reader
 from streams.importing.events import EventMaker, Produced
 from streams.importing.faults import ImportFault, RowFault, RowReason
 from streams.importing.mapping import Mapping
+from streams.importing.naming import file_name
 from streams.importing.report import Rejection, Report
 from streams.importing.sinks import Sink
 from streams.importing.spool import Spool
@@ -89,10 +90,10 @@ class Reading:
         read = None if on_progress is None else lambda done: on_progress("bytes", done)
         self.table: Table = open_table(path, mapping.file.input, read)
         self.mapping = mapping.with_iso_times() if self.table.kind == "xlsx" else mapping
-        self.report = Report(mapping=mapping.file.mapping, file=path.name, read_as=self.table.kind)
+        self.report = Report(mapping=mapping.file.mapping, file=file_name(path), read_as=self.table.kind)
         header = self.table.header
         try:
-            self.report.columns_not_read = mapping.check_header(header)
+            self.report.columns_not_read = mapping.check_header(header, delimiter=self.table.delimiter)
         except BaseException:
             self.close()
             raise

@@ -13,6 +13,7 @@ from models.ticket_event import MODEL_BY_TYPE, TicketEvent
 from models.times import parse_instant
 from streams.importing.event_lines import EventLines, event_in
 from streams.importing.faults import ImportFault, RowFault, RowReason
+from streams.importing.naming import column_shown, file_name
 from streams.importing.report import Rejection, Report
 from streams.importing.run import OnProgress, OnRejection
 from streams.importing.sinks import Sink
@@ -20,7 +21,6 @@ from streams.importing.spool import Spool
 
 UNKNOWN_TYPE = "(unknown type)"
 _FIELDS_TOLD_MAX = 50
-_FIELD_CHARS_MAX = 40
 _SAME_ID = "an event id that the file has already, with other content: give every event an id of its own"
 
 
@@ -70,7 +70,7 @@ class _Reading:
         self._path, self._spool, self._backfill, self._now_ms = path, spool, backfill, now_ms
         self._on_rejection = on_rejection
         self._unknown_fields: dict[str, None] = {}
-        self.report = Report(file=path.name, read_as=EventLines.kind)
+        self.report = Report(file=file_name(path), read_as=EventLines.kind)
 
     def read(self, on_progress: Callable[[int], None] | None) -> None:
         """Read and judge every line."""
@@ -127,7 +127,7 @@ class _Reading:
         report.backfill = history and (report.backfill or not report.events)
         report.events[event.type if event.type in MODEL_BY_TYPE else UNKNOWN_TYPE] += 1
         for name in event.model_extra or ():
-            if len(self._unknown_fields) < _FIELDS_TOLD_MAX and len(name) <= _FIELD_CHARS_MAX:
+            if len(self._unknown_fields) < _FIELDS_TOLD_MAX and column_shown(name, 0) == name:
                 self._unknown_fields.setdefault(name)
 
     def _reject(self, number: int, fault: RowFault) -> None:

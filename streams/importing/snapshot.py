@@ -16,6 +16,7 @@ from models.times import parse_instant
 from streams.importing.events import EventMaker
 from streams.importing.faults import ImportFault, RowFault, RowReason
 from streams.importing.mapping import Mapping
+from streams.importing.naming import plain
 from streams.importing.pending import Pending
 from streams.importing.report import Difference, Report
 from streams.importing.run import OnProgress, OnRejection, Reading, time_of
@@ -25,6 +26,8 @@ from streams.importing.templates import Cell, Template
 
 VANISHED_SHARE_MAX = 0.1
 _VANISHED_FREE = 10
+_CLOCKS_APART = 5 * 60 * 1_000_000
+"""µs by which the clock that stamps the files may be ahead of this machine's"""
 _TWICE = "a ticket that the file has already, with other values: one row for each ticket, or a `key` of more columns"
 _SAME_ID = "an event id that the file has already: the template of `event_id` must tell the tickets apart"
 
@@ -36,7 +39,8 @@ class SnapshotOptions:
     `backfill`: every event is history; None: those of the first snapshot are. `baseline`: remember the tickets, send nothing.
     `at`: when the snapshot was made (RFC 3339), by default when the file was last written. `accept_vanished`: believe that many
     tickets are missing. `sha256`: the file's content, recorded as done together with the new state. `keep`: false for a dry run.
-    `now_ms`: a row that claims to be of two hours later is rejected, as intake would; None: not looked at.
+    `now_ms`: a row that claims to be of two hours later is rejected, as intake would; None: not looked at. `clock_ms`: a snapshot of
+    a later time is refused, for none could be taken after it until then; None: not looked at.
     """
 
     backfill: bool | None = None
@@ -46,6 +50,7 @@ class SnapshotOptions:
     sha256: str | None = None
     keep: bool = True
     now_ms: int | None = None
+    clock_ms: int | None = None
 
 
 def run_snapshot(
@@ -280,7 +285,7 @@ class _Taking:
         missing = 0
         for key, cells in self._state.missing(self._seen):
             missing += 1
-            difference.add_vanished(key.replace("\x1f", " / "))
+            difference.add_vanished(plain(key.replace("\x1f", " / ")))
             if self._unreadable:
                 continue  # it may stand in a row that could not be read
             self.pending.add_gone(key)
@@ -302,9 +307,21 @@ class _Taking:
             )
 
     def _check_order(self, path: Path) -> None:
-        last = self._state.get("at")
-        if isinstance(last, str) and parse_instant(self._at) < parse_instant(last):
+        last, clock = self._state.get("at"), self._options.clock_ms
+        latest = None if clock is None else clock * 1_000 + _CLOCKS_APART
+        taken = parse_instant(self._at)
+        if latest is not None and taken > latest:
             raise ImportFault(
-                f"{path} is of {self._at}, older than the last snapshot, of {last}: snapshots are taken in their order "
-                "(--at TIME says when this one was made, where the file's own time is wrong)"
+                f"{path} is of {self._at}, ahead of this machine's clock: give --at TIME, or mend the file's own time or the clock"
             )
+        if not isinstance(last, str) or taken >= parse_instant(last):
+            return
+        if latest is not None and parse_instant(last) > latest:
+            raise ImportFault(
+                f"the last snapshot, of {last}, is ahead of this machine's clock, so {path} seems older: mend the clock, or begin a "
+                "new state with --baseline"
+            )
+        raise ImportFault(
+            f"{path} is of {self._at}, older than the last snapshot, of {last}: snapshots are taken in their order "
+            "(--at TIME says when this one was made, where the file's own time is wrong)"
+        )

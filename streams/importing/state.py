@@ -56,6 +56,11 @@ class ImportState:
         try:
             if there or create:
                 self._lock = self._locked()
+            # SQLite takes an empty file for a new one: every ticket would be one never seen.
+            if there and path.stat().st_size == 0:
+                raise self._fault(
+                    "is empty, as after a crash of the disk: put the last copy of it in its place; to begin anew, remove it"
+                )
             if create and not there:
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it holds what identifies tickets
             self.db = sqlite3.connect(str(path) if there or create else ":memory:", isolation_level=None)

@@ -6,12 +6,14 @@ from typing import Protocol
 
 from streams.importing.faults import ImportFault, RowFault
 from streams.importing.mapping import Input
+from streams.importing.naming import check_regular
 from streams.importing.reading import CsvFile
 from streams.importing.xlsx import XlsxFile
 
 Progress = Callable[[int], None]
 
 _ZIP = b"PK\x03\x04"
+_ZIP_WITHOUT_ENTRIES = b"PK\x05\x06"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -21,6 +23,8 @@ class Table(Protocol):
     header: list[str]
     kind: str
     """what it was read as, for the report"""
+    delimiter: str | None
+    """what parts its cells; None in a workbook"""
     blank_lines: int
     formulas: int
     """cells whose stored result was taken"""
@@ -40,6 +44,7 @@ class Table(Protocol):
 
 def open_table(path: Path, settings: Input, progress: Progress | None = None) -> Table:
     """Open a file by what it is, not by its name. `progress` is told how many bytes were read. Raises ImportFault."""
+    check_regular(path)
     try:
         with path.open("rb") as file:
             start = file.read(512)
@@ -47,6 +52,8 @@ def open_table(path: Path, settings: Input, progress: Progress | None = None) ->
         raise ImportFault(f"{path} cannot be read: {error.strerror}") from None
     if start.startswith(_ZIP):
         return XlsxFile(path, settings, progress)
+    if start.startswith(_ZIP_WITHOUT_ENTRIES):
+        raise ImportFault(f"{path} is a ZIP file with nothing in it, and so no workbook: export it again")
     if start.startswith(_OLE):
         raise ImportFault(f"{path} is an old .xls workbook, or one with a password: save it as .xlsx without one")
     if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<table", b"<?xml", b"<meta")):

@@ -3,7 +3,8 @@
 A file is taken when it has stopped growing: two looks, `settle_seconds` apart, found the same size and time. What is done is
 known by content: its SHA-256 is recorded once every event was acknowledged, and only then the file moves to `done/`. So a crash
 in between finds it again and passes over it, and a copy under another name is not imported twice; a crash before sends the same
-events with the same ids again. A file that cannot be taken moves to `failed/` with a report beside it. Where Kafka or the target
+events with the same ids again. A file that cannot be taken moves to `failed/` with a report beside it, and so does what is no
+file: a link may lead out of the folder, to what whoever drops files here may not read; a pipe never ends. Where Kafka or the target
 fails, that is not the file's fault: it stays, and is tried at the next look.
 
     FOLDER/            export.csv         a file to take; names that begin with . or ~ or end in .part, .tmp … are left alone
@@ -19,10 +20,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, NamedTuple
 
 from models.strict_yaml import ConfigFileError
 from streams.importing.faults import ImportFault, SinkFault
+from streams.importing.naming import file_name, kind_of, plain
 from streams.importing.rejections import Rejections
 from streams.importing.report import LoadReport, Rejection, Report
 from streams.importing.state import DoneFile, ImportState
@@ -39,6 +42,7 @@ class Ending(StrEnum):
     ALREADY_DONE = "already_done"
     FAILED = "failed"
     POSTPONED = "postponed"
+    PASSED_OVER = "passed_over"
 
 
 class Outcome(NamedTuple):
@@ -96,6 +100,8 @@ class Watcher:
         self._folder, self._state, self._take = folder, state, take
         self._clock, self._settle_seconds, self._snapshots = clock, settle_seconds, snapshots
         self._seen: dict[Path, _Seen] = {}
+        self._folders: set[Path] = set()
+        self._told: set[Path] = set()
         self.unsettled = 0
         """files that the last look left because they may still be written to"""
         for name in (DONE, FAILED):
@@ -107,9 +113,14 @@ class Watcher:
     def look(self) -> Iterator[Outcome]:
         """Import what has settled, oldest first; yield what became of each. Ends early where Kafka or the target fails.
 
-        A file that nobody may read does not hold up the others.
+        A file that nobody may read does not hold up the others. A folder in the folder is told of once.
         """
-        for path in self._settled():
+        ready = self._settled()
+        for path in sorted(self._folders):
+            problem = "is a folder: what is in it is not imported, put the files themselves here"
+            yield Outcome(file_name(path), Ending.PASSED_OVER, problem=problem)
+        self._told |= self._folders
+        for path in ready:
             with contextlib.closing(Rejections()) as rejected:
                 outcome = self._handle(path, rejected)
             self._seen.pop(path, None)
@@ -120,13 +131,18 @@ class Watcher:
     def _settled(self) -> list[Path]:
         now = self._clock()
         found: dict[Path, _Seen] = {}
+        folders: set[Path] = set()
         for path in self._candidates():
-            mark = mark_of(path)
-            if mark is None:
+            stat = _stat_of(path)
+            if stat is None:
                 continue
+            if S_ISDIR(stat.st_mode):
+                folders.add(path)
+                continue
+            mark = _mark(stat)
             before = self._seen.get(path)
             found[path] = before if before is not None and before.mark == mark else _Seen(mark, now)
-        self._seen = found
+        self._seen, self._folders, self._told = found, folders - self._told, self._told & folders
         ready = [path for path, seen in found.items() if now - seen.since >= self._settle_seconds]
         self.unsettled = len(found) - len(ready)
         return sorted(ready, key=lambda path: (found[path].mark[1], path.name))
@@ -139,19 +155,26 @@ class Watcher:
         return [
             path
             for path in entries
-            if not path.name.startswith((".", "~")) and not path.name.endswith(_UNFINISHED) and path.is_file()
+            if not path.name.startswith((".", "~")) and not path.name.endswith(_UNFINISHED)
+            if path.name not in (DONE, FAILED)
             if not path.name.startswith(self._state.path.name) or path.parent != self._state.path.parent
         ]
 
     def _handle(self, path: Path, rejected: Rejections) -> Outcome:
-        mark = mark_of(path)
+        stat, name = _stat_of(path), file_name(path)
+        kind = None if stat is None else kind_of(stat.st_mode)
+        if kind is not None:
+            problem = f"is {kind} and was not read: drop the file itself"
+            return self._finish(path, FAILED, Outcome(name, Ending.FAILED, problem=problem), rejected)
+        mark = None if stat is None else _mark(stat)
         try:
             sha256 = digest_of(path)
         except OSError as error:
-            return Outcome(path.name, Ending.POSTPONED, problem=f"cannot be read: {error.strerror}", unreadable=True)
+            problem = f"cannot be read: {error.strerror}: let the user that runs the import read it, or take it away"
+            return Outcome(name, Ending.POSTPONED, problem=problem, unreadable=True)
         if self._is_done(sha256):
             problem = "a file with this content was imported before"
-            return self._finish(path, DONE, Outcome(path.name, Ending.ALREADY_DONE, problem=problem), rejected)
+            return self._finish(path, DONE, Outcome(name, Ending.ALREADY_DONE, problem=problem), rejected)
 
         def unchanged() -> None:
             if mark_of(path) != mark:
@@ -160,12 +183,12 @@ class Watcher:
         try:
             report = self._take(path, sha256, unchanged, rejected.append)
         except (SinkFault, FileChangedError) as fault:
-            return Outcome(path.name, Ending.POSTPONED, problem=str(fault))
+            return Outcome(name, Ending.POSTPONED, problem=plain(str(fault)))
         except (ImportFault, ConfigFileError) as fault:
-            return self._finish(path, FAILED, Outcome(path.name, Ending.FAILED, problem=str(fault)), rejected)
+            return self._finish(path, FAILED, Outcome(name, Ending.FAILED, problem=plain(str(fault))), rejected)
         if not self._snapshots and isinstance(report, Report):
-            self._state.add_done(DoneFile(sha256, path.name, report.rows, report.events.total()))
-        return self._finish(path, DONE, Outcome(path.name, Ending.IMPORTED, report), rejected)
+            self._state.add_done(DoneFile(sha256, name, report.rows, report.events.total()))
+        return self._finish(path, DONE, Outcome(name, Ending.IMPORTED, report), rejected)
 
     def _is_done(self, sha256: str) -> bool:
         if self._snapshots:
@@ -187,18 +210,27 @@ class Watcher:
 
 
 def mark_of(path: Path) -> Mark | None:
-    """Return by what a file is seen to change: inode, time, size; None where it is gone."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
+    """Return by what a file (not what a link leads to) is seen to change: inode, time, size; None where it is gone."""
+    stat = _stat_of(path)
+    return None if stat is None else _mark(stat)
+
+
+def _mark(stat: os.stat_result) -> Mark:
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
+def _stat_of(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except OSError:
+        return None
+
+
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content. Raises OSError."""
+    """Return the SHA-256 of a regular file's content. Raises OSError, also for a link and what else has no end of its own."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
@@ -207,7 +239,7 @@ def digest_of(path: Path) -> str:
 def _free_name(folder: Path, name: str) -> Path:
     """Return a path that nothing has: `name`, or `name.2`, `name.3` …"""
     target, number = folder / name, 1
-    while target.exists() or Path(f"{target}.report.json").exists():
+    while os.path.lexists(target) or Path(f"{target}.report.json").exists():
         number += 1
         target = folder / f"{name}.{number}"
     return target

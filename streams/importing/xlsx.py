@@ -12,6 +12,7 @@ from pathlib import Path
 from streams.importing import header
 from streams.importing.faults import ImportFault, RowFault, RowReason
 from streams.importing.mapping import Input
+from streams.importing.naming import cut
 from streams.importing.xlsx_package import Package
 from streams.importing.xlsx_sheet import Row, SheetReader, merged_cells
 from streams.importing.xlsx_strings import SharedStrings, read_shared_strings
@@ -27,6 +28,7 @@ class XlsxFile:
     """A workbook that is open. `header` names the columns of the first sheet read; `rows` can be read once."""
 
     kind = "xlsx"
+    delimiter: str | None = None
 
     def __init__(self, path: Path, settings: Input, progress: Progress | None = None) -> None:
         self._path, self._settings, self._progress = path, settings, progress
@@ -82,12 +84,12 @@ class XlsxFile:
     def _chosen(self) -> list[Sheet]:
         """Return the sheets to read, in the workbook's order."""
         there = self._workbook.sheets
-        names = ", ".join(sheet.name for sheet in there)[:300]
+        names = ", ".join(cut(sheet.name) for sheet in there)[:300]
         patterns = self._settings.sheets
         if patterns is None:
             shown = [sheet for sheet in there if sheet.visible and next(self._reader(sheet).rows(), None) is not None]
             if len(shown) > 1:
-                told = ", ".join(sheet.name for sheet in shown)[:300]
+                told = ", ".join(cut(sheet.name) for sheet in shown)[:300]
                 raise ImportFault(
                     f"{self._path} has several sheets: {told}: choose with --sheet NAME, or --sheet '*' for all"
                 )

@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from math import isinf
 from typing import NamedTuple
 
 from streams.importing.faults import RowFault, RowReason
@@ -23,7 +24,7 @@ ROW_CHARS_MAX = 4_194_304
 EXACT_BELOW = 10**15
 """A spreadsheet keeps 15 digits of a number"""
 
-_INTEGER = re.compile(r"-?\d{1,100}", re.ASCII)
+_SHORT_INTEGER = re.compile(r"-?\d{1,15}", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?\s*", re.ASCII)
 _NUMBER_CHARS_MAX = 100
 _DIGITS = "0123456789"
@@ -63,7 +64,7 @@ class SheetReader:
         # A row, and the numbers of its shared texts: they are looked up as it leaves, so that one piece's rows don't hold them all.
         self._rows: deque[tuple[Row, dict[int, str]]] = deque()
         self._columns: dict[str, int] = {}
-        self._number, self._column = 0, -1
+        self._number, self._column, self._kept_to = 0, -1, -1
         self._cells: dict[int, str] = {}
         self._faults: dict[int, RowFault] = {}
         self._shared: dict[int, str] = {}
@@ -101,11 +102,15 @@ class SheetReader:
         elif name == "f":
             self._formula = True
         elif name == "row":
-            number = attributes.get("r", "")
-            self._number = int(number) if number.isdecimal() and len(number) < 9 else self._number + 1
+            number, before = attributes.get("r", ""), self._number
+            self._number = int(number) if number.isdecimal() and len(number) < 9 else before + 1
+            if self._number <= before:  # two rows of one number would be taken for one that says something twice
+                raise self._package.damaged(
+                    f"sheet {self.sheet.name!r} has row {self._number} twice, or not in its order"
+                )
             if self._number > ROWS_MAX:
                 raise self._package.damaged(f"sheet {self.sheet.name!r} has a row beyond {ROWS_MAX}")
-            self._column, self._in_row, self._row_chars = -1, True, 0
+            self._column, self._kept_to, self._in_row, self._row_chars = -1, -1, True, 0
             self._cells, self._faults, self._shared, self._results = {}, {}, {}, []
         elif name == "rPh":
             self._phonetic = True
@@ -138,6 +143,10 @@ class SheetReader:
         return number
 
     def _keep(self) -> None:
+        if self._column > self._kept_to:
+            self._kept_to = self._column
+        elif self._column in self._cells or self._column in self._shared or self._column in self._faults:
+            raise self._package.damaged(f"sheet {self.sheet.name!r}, row {self._number}, has a cell twice")
         text = self._parts[0] if len(self._parts) == 1 else "".join(self._parts)
         if self._formula:
             self._results.append(self._column)
@@ -216,12 +225,14 @@ def column_number(letters: str) -> int:
 
 def number_text(text: str) -> str | RowFault:
     """Return a number as a person sees it: no `.0`, no exponent. What the program has rounded is a fault."""
-    if _INTEGER.fullmatch(text):
-        return text  # exact, however long: so other programs write the numbers of tickets
+    if _SHORT_INTEGER.fullmatch(text):
+        return text
     if len(text) > _NUMBER_CHARS_MAX or not _NUMBER.fullmatch(text):
         return RowFault(RowReason.BAD_NUMBER, "not a number, though its cell is one")
     number = float(text)
-    if not abs(number) < EXACT_BELOW:
+    if isinf(number):
+        return RowFault(RowReason.BAD_NUMBER, "a number larger than any that a spreadsheet has")
+    if abs(number) >= EXACT_BELOW:  # in plain digits too: many programs write a double so, exact or not
         detail = "a number of more than 15 digits, which the spreadsheet has rounded: format the column as text first"
         return RowFault(RowReason.ROUNDED_NUMBER, detail)
     return str(int(number)) if number == int(number) else f"{number:.15g}"
