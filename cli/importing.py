@@ -1,7 +1,7 @@
 """`hotline-watch import`: another system's tables (CSV, XLSX) become ticket events; files of ticket events are sent as they are.
 
-Exit status: 0 done, 1 rows were rejected or, with `--watch --once`, a file failed, and `--strict` is given,
-2 wrong usage, an unreadable file or mapping, no broker.
+Exit status: 0 done, 1 rows were rejected and `--strict` is given, 2 wrong usage, an unreadable file or mapping, no broker; with
+`--watch --once` also 2 where a file failed or still waits.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def test_what_the_clocks_show(name: str) -> None:
 
 
 @settings(deadline=None)
-@given(histories(), st.integers(0, 3), st.integers(0, 40))
+@given(histories(size_max=16), st.integers(0, 3), st.integers(0, 40))
 def test_clocks_never_go_back_and_never_run_faster_than_time(
     records: list[dict[str, Any]], which: int, more: int
 ) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
 
 REQUIRED = ("event_id", "ticket_id", "type", "occurred_at")
 TOGETHER = 500
@@ -126,6 +126,20 @@ def send_file(path: Path, events: TicketEvents) -> int:
     return count
 
 
+def remedy(error: Exception) -> str:
+    """Return what to do: the library says of a broker that keeps us out only that time ran out."""
+    if isinstance(error, TopicAuthorizationFailedError):
+        return (
+            "have the operators grant KAFKA_USER what `hotline-watch topics acls --role sender` prints, and run again"
+        )
+    if isinstance(error, KafkaTimeoutError | KafkaConnectionError):
+        return (
+            "no broker lets us in: check KAFKA (the port too), KAFKA_CA, KAFKA_USER and its password, TOPIC, that the "
+            "broker's certificate has not expired, and the network; then run again"
+        )
+    return "mend it and run again"
+
+
 def main() -> int:
     """Send a file; return the exit status."""
     if len(sys.argv) != 2 or "KAFKA" not in os.environ:
@@ -136,7 +150,7 @@ def main() -> int:
         with TicketEvents(os.environ["KAFKA"], topic, **security(os.environ)) as events:
             count = send_file(Path(sys.argv[1]), events)
     except (KafkaError, OSError, ValueError) as error:
-        sys.stderr.write(f"not all was sent: {error or type(error).__name__}: mend it and run again\n")
+        sys.stderr.write(f"not all was sent: {error or type(error).__name__}: {remedy(error)}\n")
         return 1
     sys.stdout.write(f"sent {count} events\n")
     return 0
