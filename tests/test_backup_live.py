@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +15,10 @@ import pytest
 from alerting.receiver import Receiver, serve
 from benchmarks.table_digests import newest, table_digests
 from streams.topics import TopicSet
+from tests.backup_support import run
 from tests.builders import Story
 from tests.directory_support import delivery_files
-from tests.kafka_support import ROOT, Worker, eventually, read_all
+from tests.kafka_support import Worker, eventually, read_all
 from tests.live_support import SECRET, send, subscribers_file, to_bytes
 
 TOPICS = TopicSet(partitions=2)
@@ -61,26 +60,18 @@ class Up:
 
 @contextmanager
 def up(installation: Path, log: Path) -> Iterator[Up]:
-    """Yield the service over an installation; stop it gracefully."""
+    """Yield the service over an installation. One worker does: what several share is tested elsewhere."""
     arguments = ["up", "--data", str(installation / "data"), "--config", str(installation / "hotline-watch.toml")]
-    with Worker(["-m", "cli.main", *arguments], log, env={"COLUMNS": "200"}) as process:
+    with Worker(["-m", "cli.main", *arguments, "--workers", "1"], log, env={"COLUMNS": "200"}) as process:
         process.wait_for("up; data in", 180)
         yield Up(process)
-        assert process.stop(40) == 0
 
 
 def command(*arguments: str) -> str:
-    """Run a command as an operator does."""
-    done = subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    """Run a command, as an operator does, while the service runs in processes of its own."""
+    status, shown = run(*arguments)
+    assert status == 0, shown
+    return shown
 
 
 def installed(folder: Path, url: str) -> Path:
@@ -110,6 +101,7 @@ def test_a_restored_service_goes_on_where_the_backup_was_made(tmp_path: Path) ->
             command("backup", "--data", str(first / "data"), "--to", str(tmp_path / "online"))
             service.process.wait_for("the backup is done: going on", 60)
             eventually(lambda: service.pending() == 0, 120)
+            assert service.process.stop(40) == 0
         command(
             "backup",
             "--data",

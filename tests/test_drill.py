@@ -172,7 +172,7 @@ def test_a_drill_goes_the_whole_way_touches_no_count_and_says_where_it_stops(
 ) -> None:
     for name, value in service.environment("drill").items():
         monkeypatch.setenv(name, value)
-    status, shown = drilled("--timeout-seconds", "3", "--json")
+    status, shown = drilled("--timeout-seconds", "1.5", "--json")
     assert (status, json.loads(shown)["outcome"]) == (1, "no_intake")
     service.start("worker")
     service.wait_until_ready()

@@ -333,6 +333,10 @@ def test_what_is_no_state_is_refused_and_left_alone(nights: Nights) -> None:
     with pytest.raises(ImportFault, match="is no state of an import"):
         nights.take([ticket("1")])
     assert nights.state_path.read_bytes() == b"id,user\n" * 500
+    nights.state_path.write_bytes(b"")  # SQLite takes it for a new one
+    with pytest.raises(ImportFault, match="is empty, .* put the last copy of it in its place; to begin anew, remove it"):
+        nights.take([ticket("1")])
+    assert nights.state_path.read_bytes() == b""
 
 
 def test_a_state_that_lost_its_content_is_no_first_one(nights: Nights) -> None:

@@ -156,3 +156,30 @@ def test_commands_that_edit_the_files_take_them_as_they_are(installation: Path) 
     directory = load_directory(load_settings(installation / "hotline-watch.toml").delivery_files())
     assert [one.name for one in directory.subscribers] == ["platform"]
     assert directory.loose_ends() == ()
+
+
+def test_where_no_directory_can_be_made_the_one_that_was_wished_for_is_named(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    status, shown = run("init", str(tmp_path / "link"))
+    assert (status, f"{tmp_path}/link is a link to {tmp_path}/gone, which is not there" in shown) == (2, True), shown
+    long = str(tmp_path / ("x" * 300))
+    for folder in ("/proc/hotline", "/proc/deep/hotline", long):
+        status, shown = run("init", folder)
+        assert (status, f"{folder} cannot be made" in shown or f"{folder}: " in shown, ".new" in shown) == (
+            2,
+            True,
+            False,
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_parents_that_were_made_for_nothing_are_taken_away_again(tmp_path: Path) -> None:
+    def fill() -> None:
+        with filled(tmp_path / "a" / "b" / "c") as staged:
+            (staged / "first").mkdir()
+            (staged / "first" / "x").open()
+
+    with pytest.raises(FileNotFoundError) as caught:
+        fill()
+    assert caught.value.filename == str(tmp_path / "a" / "b" / "c" / "first" / "x")
+    assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from rules.matter import MatterConfig
-from streams.settings import Settings, SettingsError, load_settings
+from streams.settings import Settings, SettingsError, load_file, load_settings
 
 SECRET = "a-secret-of-more-than-24-bytes-0123456789"
 SHORT = "nineteen-bytes-only"
@@ -215,3 +215,31 @@ def test_dispatch_without_subscribers_refuses_to_start() -> None:
     result = CliRunner().invoke(app, ["dispatch"])
     assert result.exit_code == 2
     assert "subscribers_file" in result.output
+
+
+def test_the_brokers_port_is_where_every_command_looks_unless_an_address_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("broker_port = 19092\n")
+    assert load_settings(file).bootstrap_servers == "127.0.0.1:19092"
+    assert load_settings(file).cluster_at(None) == "127.0.0.1:19092"
+    file.write_text('broker_port = 19092\nbootstrap_servers = "kafka-1:9093"\n')
+    assert load_settings(file).bootstrap_servers == "kafka-1:9093"
+    monkeypatch.setenv("HOTLINE_WATCH_BROKER_PORT", "0")
+    file.write_text("broker_port = 19092\n")
+    assert load_settings(file).bootstrap_servers == "127.0.0.1:9092"
+
+
+def test_a_value_that_is_refused_is_refused_with_what_the_setting_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOTLINE_WATCH_DRILL_EVERY_HOURS", "0")
+    with pytest.raises(SettingsError, match=r"drill_every_hours: .*greater than 0; .*; left out: never"):
+        load_settings()
+
+
+def test_the_settings_of_a_file_alone_are_not_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.toml").write_text('units_file = "units.yaml"\n')
+    monkeypatch.setenv("HOTLINE_WATCH_UNITS_FILE", "/else/units.yaml")
+    monkeypatch.setenv("HOTLINE_WATCH_PARTITIONS", "3")
+    found = load_file(tmp_path / "a.toml")
+    assert (found.units_file, found.partitions) == (tmp_path / "units.yaml", 8)

@@ -62,18 +62,19 @@ class Up:
 
 
 @contextmanager
-def up(folder: Path, data: Path, url: str, number: int, **settings: str) -> Iterator[Up]:
+def up(folder: Path, data: Path, url: str, number: int, workers: int = 2) -> Iterator[Up]:
     """Yield the service when it says that it is up."""
     common = {
         "PARTITIONS": str(TOPICS.partitions),
         **file_settings(delivery_files(subscribers_file(folder, url))),
         "API_CLIENTS_FILE": str(api_clients(folder)),
         "RETRY_SCALE": "0.01",
-        "SESSION_TIMEOUT_SECONDS": "6",
+        "SESSION_TIMEOUT_SECONDS": "3",
         "COMMIT_INTERVAL_SECONDS": "0.2",
     }
-    env = {f"HOTLINE_WATCH_{key}": value for key, value in (common | settings).items()} | {"COLUMNS": "200"}
-    with Worker(["-m", "cli.main", "up", "--data", str(data)], folder / f"up-{number}.log", env=env) as process:
+    env = {f"HOTLINE_WATCH_{key}": value for key, value in common.items()} | {"COLUMNS": "200"}
+    command = ["-m", "cli.main", "up", "--data", str(data), "--workers", str(workers)]
+    with Worker(command, folder / f"up-{number}.log", env=env) as process:
         process.wait_for("up; data in", 120)
         found = re.search(r"Kafka\s+(127\.0\.0\.1:\d+)", process.log())
         assert found
@@ -128,7 +129,7 @@ STORY = Story("T-1").complaint(0)(0.1, "dispatched", unit="A")(1, "return_reques
 def test_it_keeps_its_state_over_a_restart_and_starts_again_what_was_killed(tmp_path: Path) -> None:
     data, receiver = tmp_path / "data", Receiver([SECRET])
     with serve(receiver) as url:
-        with up(tmp_path, data, url, 1) as service:
+        with up(tmp_path, data, url, 1, workers=1) as service:
             service.send(STORY.records[:4])
             eventually(lambda: ("raised", "blue") in _returns(receiver), 60)
             # A call that is answered but not yet booked when the service ends is made again under the same webhook-id.
@@ -136,7 +137,7 @@ def test_it_keeps_its_state_over_a_restart_and_starts_again_what_was_killed(tmp_
             (pulled,) = _pulled(service)
             assert pulled["delivery_id"] in {one.webhook_id for one in receiver.accepted}
             workers = service.children("worker")
-            assert len(workers) == 2
+            assert len(workers) == 1
             assert service.process.stop(STOP_SECONDS) == 0
             eventually(lambda: not any(process_exists(pid) for pid in workers), 5)
         before, sequences = list(receiver.accepted), _sequences(receiver)
@@ -189,7 +190,8 @@ def test_a_bad_subscribers_file_ends_it_with_2_and_says_why(tmp_path: Path) -> N
     bad = tmp_path / "bad.yaml"
     bad.write_text("subscribers: [{name: a, url: 'file:///etc/passwd', secret: {file: none}}]\n")
     env = {"HOTLINE_WATCH_SUBSCRIBERS_FILE": str(bad), "HOTLINE_WATCH_PARTITIONS": "1"}
-    with Worker(["-m", "cli.main", "up", "--data", str(tmp_path / "data")], tmp_path / "up.log", env=env) as process:
+    command = ["-m", "cli.main", "up", "--data", str(tmp_path / "data"), "--workers", "1"]
+    with Worker(command, tmp_path / "up.log", env=env) as process:
         assert process.wait(90) == 2
         assert "dispatch cannot start" in process.log()
         assert "Traceback" not in process.log()

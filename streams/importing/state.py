@@ -62,7 +62,7 @@ class ImportState:
                     "is empty, as after a crash of the disk: put the last copy of it in its place; to begin anew, remove it"
                 )
             if create and not there:
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it holds what identifies tickets
+                self._make()
             self.db = sqlite3.connect(str(path) if there or create else ":memory:", isolation_level=None)
             self._prepare()
         except sqlite3.DatabaseError as error:
@@ -185,6 +185,16 @@ class ImportState:
             lock.close()
             raise self._fault("is in use by another import: wait for it to end") from None
         return lock
+
+    def _make(self) -> None:
+        """Make an empty state, whole or not at all: one that is cut short would be refused ever after."""
+        fresh = Path(f"{self.path}.new")
+        fresh.unlink(missing_ok=True)
+        os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # it holds what identifies tickets
+        self.db = sqlite3.connect(str(fresh), isolation_level=None)
+        self._prepare()
+        self.db.close()
+        fresh.rename(self.path)
 
     def _prepare(self) -> None:
         self.db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
