@@ -19,6 +19,15 @@ Tree = dict[str, tuple[bytes, int]]
 Member = tuple[tarfile.TarInfo, bytes]
 
 
+class FakeKafka:
+    """A broker that is there at once."""
+
+    pids, bootstrap_servers = (1,), "127.0.0.1:1"
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
 def tree_of(folder: Path) -> Tree:
     """Return every file below a folder: its content and mode."""
     files = (path for path in folder.rglob("*") if path.is_file())

@@ -29,7 +29,7 @@ from streams.hold import Running, held_still, hold_up, is_up, said_running, say_
 from streams.restore import restore_backup
 from streams.settings import Settings, load_settings
 from streams.single import SingleMachine
-from tests.backup_support import Tree, data_dir, init_like, run, tar_of, tree_of
+from tests.backup_support import FakeKafka, Tree, data_dir, init_like, run, tar_of, tree_of
 
 NOW = 1_750_000_000_000_000
 
@@ -324,15 +324,6 @@ def test_a_running_up_holds_still_for_a_backup_and_goes_on(fake_up: FakeUp, tmp_
         assert stillness_wanted(fake_up.data)
     assert not stillness_wanted(fake_up.data)
     assert 1 <= fake_up.stops <= 3
-
-
-class FakeKafka:
-    """A broker that is there at once."""
-
-    pids, bootstrap_servers = (1,), "127.0.0.1:1"
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
 
 
 def test_an_up_that_holds_still_says_nothing_of_itself_until_all_is_ready_again(

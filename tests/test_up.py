@@ -17,9 +17,11 @@ import pytest
 from pydantic import SecretStr
 
 from alerting.receiver import Receiver, serve
+from streams.hold import is_up
 from streams.settings import PseudonymKeySettings, Settings
 from streams.single import SingleMachine
 from streams.topics import TopicSet
+from tests.backup_support import FakeKafka, run
 from tests.builders import Story
 from tests.directory_support import delivery_files, file_settings
 from tests.kafka_support import Worker, eventually, process_exists
@@ -183,18 +185,20 @@ def _ready(name: str, address: str) -> bool:
         return False
 
 
-@pytest.mark.kafka
-@pytest.mark.slow
-@pytest.mark.usefixtures("kafka")
-def test_a_bad_subscribers_file_ends_it_with_2_and_says_why(tmp_path: Path) -> None:
+def test_a_bad_subscribers_file_ends_it_with_2_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The broker's part and the workers' are not what this is about; dispatch is a process as it always is.
+    monkeypatch.setattr("streams.single.create_topics", lambda *_: None)
+    monkeypatch.setattr("streams.single.EmbeddedKafka", lambda *_, **__: FakeKafka())
+    monkeypatch.setattr("streams.single.SingleMachine", lambda *given: SingleMachine(*given[:-1], workers=0))
+    monkeypatch.setattr("streams.logs.set_up_logs", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     bad = tmp_path / "bad.yaml"
     bad.write_text("subscribers: [{name: a, url: 'file:///etc/passwd', secret: {file: none}}]\n")
-    env = {"HOTLINE_WATCH_SUBSCRIBERS_FILE": str(bad), "HOTLINE_WATCH_PARTITIONS": "1"}
-    command = ["-m", "cli.main", "up", "--data", str(tmp_path / "data"), "--workers", "1"]
-    with Worker(command, tmp_path / "up.log", env=env) as process:
-        assert process.wait(90) == 2
-        assert "dispatch cannot start" in process.log()
-        assert "Traceback" not in process.log()
+    monkeypatch.setenv("HOTLINE_WATCH_SUBSCRIBERS_FILE", str(bad))
+    status, shown = run("up", "--data", str(tmp_path / "data"))
+    assert (status, "dispatch cannot start: " in shown, "Traceback" in shown) == (2, True, False), shown
+    assert "bad.yaml" in shown
+    assert not is_up(tmp_path / "data")
 
 
 def test_pseudonym_keys_that_are_set_are_the_workers_keys_and_none_is_made(tmp_path: Path) -> None:
