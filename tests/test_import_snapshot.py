@@ -335,7 +335,7 @@ def test_what_is_no_state_is_refused_and_left_alone(nights: Nights) -> None:
     assert nights.state_path.read_bytes() == b"id,user\n" * 500
     nights.state_path.write_bytes(b"")  # SQLite takes it for a new one
     with pytest.raises(
-        ImportFault, match="is empty, .* put the last copy of it in its place; to begin anew, remove it"
+        ImportFault, match=r"is empty, .* put the last copy of it in its place; to begin anew, remove it"
     ):
         nights.take([ticket("1")])
     assert nights.state_path.read_bytes() == b""
