@@ -12,10 +12,12 @@ from typing import Any
 
 import orjson
 import pytest
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError, TopicAuthorizationFailedError
 
 from docs.producers import http_producer, producer
+from streams.broker_certificates import Authority
 from tests.builders import body
+from tests.secure_support import now
 
 Answer = tuple[int, dict[str, str], Any]
 TAKEN: Answer = (202, {}, {"count": 1})
@@ -240,14 +242,27 @@ def test_a_line_that_is_no_event_is_named_and_not_shown(tmp_path: Path, client: 
     assert "张某" not in str(caught.value)
 
 
-def test_the_brokers_are_talked_to_as_the_environment_says(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("secret \n")
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """Return files of a sender's, by what they hold."""
+    contents = {
+        "CA": Authority("ca", now()).certificate,
+        "PASSWORD": "secret \n",
+        "EMPTY": "\n",
+        "TWO": "secret\nmore\n",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+    return {name: str(tmp_path / name) for name in (*contents, "NONE")}
+
+
+def test_the_brokers_are_talked_to_as_the_environment_says(files: dict[str, str]) -> None:
     assert producer.security({}) == {}
-    assert producer.security({"KAFKA_CA": "ca.pem"}) == {"security_protocol": "SSL", "ssl_cafile": "ca.pem"}
-    login = {"KAFKA_CA": "ca.pem", "KAFKA_USER": "hw-sender", "KAFKA_PASSWORD_FILE": str(tmp_path / "password")}
-    assert producer.security(login) == {
+    tls = {"security_protocol": "SSL", "ssl_cafile": files["CA"]}
+    assert producer.security({"KAFKA_CA": files["CA"]}) == tls
+    login = {"KAFKA_CA": files["CA"], "KAFKA_USER": "hw-sender", "KAFKA_PASSWORD_FILE": files["PASSWORD"]}
+    assert producer.security(login) == tls | {
         "security_protocol": "SASL_SSL",
-        "ssl_cafile": "ca.pem",
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": "hw-sender",
         "sasl_plain_password": "secret ",
@@ -257,20 +272,53 @@ def test_the_brokers_are_talked_to_as_the_environment_says(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({"KAFKA_USER": "hw-sender", "KAFKA_PASSWORD_FILE": "password"}, "KAFKA_USER is set, and KAFKA_CA is not"),
-        ({"KAFKA_PASSWORD_FILE": "password"}, "KAFKA_PASSWORD_FILE is set, and KAFKA_CA is not"),
-        ({"KAFKA_CA": "ca.pem", "KAFKA_USER": "hw-sender"}, "go together"),
-        ({"KAFKA_CA": "ca.pem", "KAFKA_PASSWORD_FILE": "password"}, "go together"),
-        ({"KAFKA_CA": "ca.pem", "KAFKA_USER": "u", "KAFKA_PASSWORD_FILE": "/nowhere/password"}, "No such file"),
+        ({"KAFKA_USER": "hw-sender", "KAFKA_PASSWORD_FILE": "PASSWORD"}, "KAFKA_USER is set, and KAFKA_CA is not"),
+        ({"KAFKA_PASSWORD_FILE": "PASSWORD"}, "KAFKA_PASSWORD_FILE is set, and KAFKA_CA is not"),
+        ({"KAFKA_CA": "CA", "KAFKA_USER": "hw-sender"}, "go together"),
+        ({"KAFKA_CA": "CA", "KAFKA_PASSWORD_FILE": "PASSWORD"}, "go together"),
+        ({"KAFKA_CA": "CA", "KAFKA_USER": "u", "KAFKA_PASSWORD_FILE": "NONE"}, "No such file"),
+        ({"KAFKA_CA": "CA", "KAFKA_USER": "u", "KAFKA_PASSWORD_FILE": "EMPTY"}, "PASSWORD_FILE must hold the password"),
+        ({"KAFKA_CA": "CA", "KAFKA_USER": "u", "KAFKA_PASSWORD_FILE": "TWO"}, "PASSWORD_FILE must hold the password"),
+        ({"KAFKA_CA": "NONE"}, "KAFKA_CA: NONE: No such file or directory"),
+        ({"KAFKA_CA": "EMPTY"}, "KAFKA_CA: EMPTY: no certificate in PEM"),
     ],
 )
 def test_half_a_security_is_none_and_nothing_is_sent_in_the_clear(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], environ: dict[str, str], said: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    files: dict[str, str],
+    environ: dict[str, str],
+    said: str,
 ) -> None:
     for name in ("KAFKA_CA", "KAFKA_USER", "KAFKA_PASSWORD_FILE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in (environ | {"KAFKA": "127.0.0.1:1"}).items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, files.get(value, value))
     monkeypatch.setattr("sys.argv", ["producer.py", "events.jsonl"])
+    assert producer.main() == 1
+    told = capsys.readouterr().err
+    assert said in told.replace(f"{Path(files['CA']).parent}/", "")
+    assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KafkaTimeoutError("Unable to bootstrap"), "check KAFKA (the port too), KAFKA_CA, KAFKA_USER and its password"),
+        (KafkaConnectionError(), "check KAFKA (the port too)"),
+        (TopicAuthorizationFailedError("a"), "`hotline-watch topics acls --role sender`"),
+        (ValueError("line 3 is no ticket event"), "line 3 is no ticket event: mend it and run again"),
+    ],
+)
+def test_whoever_is_not_let_in_is_told_what_to_check(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.delenv("KAFKA_CA", raising=False)
+    monkeypatch.setenv("KAFKA", "127.0.0.1:1")
+    monkeypatch.setattr("sys.argv", ["producer.py", "events.jsonl"])
+    monkeypatch.setattr(producer, "TicketEvents", refused)
     assert producer.main() == 1
     assert said in capsys.readouterr().err

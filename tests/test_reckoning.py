@@ -361,7 +361,7 @@ RECKONINGS = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     histories(size_max=20),
     st.randoms(use_true_random=False),

@@ -13,6 +13,7 @@ KAFKA_USER and KAFKA_PASSWORD_FILE (SCRAM-SHA-512). Exit status: 0 all sent, 1 n
 
 import json
 import os
+import ssl
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -67,23 +68,34 @@ class TicketEvents:
 
 
 def security(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return how the brokers are talked to, in kafka-python's words. Raises ValueError where a part of it is missing, OSError."""
+    """Return how the brokers are talked to, in kafka-python's words. Raises ValueError where a part of it is missing, OSError.
+
+    Files are looked at here: of one that cannot be used the library says, half a minute later, that time ran out.
+    """
     login = [name for name in ("KAFKA_USER", "KAFKA_PASSWORD_FILE") if name in environ]
     if "KAFKA_CA" not in environ:
         if login:
             # What was meant to be secure is not sent in the clear by oversight.
             raise ValueError(f"{login[0]} is set, and KAFKA_CA is not: a login goes within TLS")
         return {}
+    try:
+        ssl.create_default_context(cafile=environ["KAFKA_CA"])
+    except OSError as error:
+        told = "no certificate in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ValueError(f"KAFKA_CA: {environ['KAFKA_CA']}: {told}") from None
+    tls = {"security_protocol": "SSL", "ssl_cafile": environ["KAFKA_CA"]}
     if not login:
-        return {"security_protocol": "SSL", "ssl_cafile": environ["KAFKA_CA"]}
+        return tls
     if len(login) == 1:
         raise ValueError(f"{login[0]} is set: KAFKA_USER and KAFKA_PASSWORD_FILE go together")
-    return {
+    password = Path(environ["KAFKA_PASSWORD_FILE"]).read_text(encoding="utf-8").rstrip("\r\n")
+    if not password.isprintable() or not password:
+        raise ValueError("KAFKA_PASSWORD_FILE must hold the password, in one line")
+    return tls | {
         "security_protocol": "SASL_SSL",
-        "ssl_cafile": environ["KAFKA_CA"],
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": environ["KAFKA_USER"],
-        "sasl_plain_password": Path(environ["KAFKA_PASSWORD_FILE"]).read_text(encoding="utf-8").rstrip("\r\n"),
+        "sasl_plain_password": password,
     }
 
 
@@ -129,9 +141,7 @@ def send_file(path: Path, events: TicketEvents) -> int:
 def remedy(error: Exception) -> str:
     """Return what to do: the library says of a broker that keeps us out only that time ran out."""
     if isinstance(error, TopicAuthorizationFailedError):
-        return (
-            "have the operators grant KAFKA_USER what `hotline-watch topics acls --role sender` prints, and run again"
-        )
+        return "have the operators grant KAFKA_USER what `hotline-watch topics acls --role sender` prints, if TOPIC is right, and run again"
     if isinstance(error, KafkaTimeoutError | KafkaConnectionError):
         return (
             "no broker lets us in: check KAFKA (the port too), KAFKA_CA, KAFKA_USER and its password, TOPIC, that the "
