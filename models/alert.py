@@ -6,6 +6,9 @@ from pydantic import Field
 
 from models.base import Contract, Family, Level, Status, Time
 
+TEST_FLAG = "test"
+"""flag of a warning about a ticket that was made for trying out"""
+
 
 class RuleRef(Contract):
     """Which rule, in which version, speaks."""

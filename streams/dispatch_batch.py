@@ -19,7 +19,7 @@ from alerting.record import queued_record
 from alerting.registry import Registry
 from alerting.routing import Destination, Routed
 from alerting.stages import RELEASED, SUPERSEDED
-from models.alert import Alert
+from models.alert import TEST_FLAG, Alert
 from models.decision import DecisionRecord
 from models.delivery import DeliveryKind, DeliveryRecord
 from models.quarantine import QuarantineRecord, RejectionReason
@@ -28,7 +28,6 @@ from models.times import format_instant, parse_instant
 from models.units import UnitKind
 from streams.dispatch_decisions import Decided
 from streams.dispatch_positions import Position, Reader, Unwritten, position_key, read_position
-from streams.metrics import TEST_FLAG
 
 SOURCE_TS_HEADER = "source-ts"
 _CASE, _BODY = b"c\0", b"b\0"

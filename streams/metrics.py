@@ -7,7 +7,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from models.alert import Alert
+from models.alert import TEST_FLAG, Alert
 from models.base import Status
 from models.quarantine import RejectionReason
 from models.ticket_event import MODEL_BY_TYPE
@@ -22,7 +22,6 @@ from streams.topics import TopicSet
 
 log = logging.getLogger(__name__)
 
-TEST_FLAG = "test"
 LAYERS = ("cue", "euphemism", "private")
 LATENCY_BUCKETS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from rules.text.gates import Verdict
-from rules.text.scan import Hit
+if TYPE_CHECKING:  # whoever reads an event knows findings, and need not load how they are found
+    from rules.text.gates import Verdict
+    from rules.text.scan import Hit
 
 
 class Finding(NamedTuple):
