@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Test processes side by side; each has a Kafka of its own. A file's tests stay together.
-JOBS ?= 2
+# Test processes side by side, one more than two cores: tests of the running system mostly wait. Each has a Kafka of its own. A file's tests stay together.
+JOBS ?= 3
 
 .PHONY: demo test lint format bench campaign lock clean
 
