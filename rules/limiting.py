@@ -20,6 +20,8 @@ LAST_MINUTE_SHARE = 10
 """a return is asked for in the last minute where less than a tenth of the handling limit is left"""
 
 _URGENT = frozenset({"urgent", "critical"})
+# What is asked for and decided about the time of a suspended ticket does not resume it.
+_ABOUT_TIME = frozenset({E.EXTENSION_REQUESTED, E.EXTENSION_APPROVED, E.EXTENSION_DENIED})
 # A unit that starts to work, or says why it will not, has taken the ticket in hand.
 ACCEPTING = frozenset(
     {
@@ -253,7 +255,7 @@ def run_on(lineage: Lineage, ticket: Ticket, event: Event) -> None:
 
     Not only `resumed` does: who works on what is suspended has resumed it, and what is taken away is suspended no longer.
     """
-    if LEADS_TO.get(event.type, State.SUSPENDED) is State.SUSPENDED:
+    if event.type in _ABOUT_TIME or LEADS_TO.get(event.type, State.SUSPENDED) is State.SUSPENDED:
         return
     if event.type == E.MERGED and ticket.ticket_id in (lineage.root, event.data["into"]):
         return  # which is refused, or ends the case

@@ -24,7 +24,7 @@ from rules.reckoning import Reckoning, plain_reckoning
 from rules.views import View
 from tests.builders import Story, day, engine, event_of, facts_at, lineage_of
 from tests.histories import SPAN_DAYS, histories
-from tests.reckoning_support import with_2027
+from tests.reckoning_support import STOPPED, city, with_2027
 
 A, B = "U-A", "U-B"
 UNTIL = SPAN_DAYS + 40
@@ -313,6 +313,14 @@ UNSURE: dict[str, Story] = {
         "2027-01-06T11:00:00+08:00", "review_rejected", unit=A
     ),
 }
+
+
+def test_a_suspension_over_the_due_time_is_told_at_that_time_though_it_stops_the_clock() -> None:
+    story = Story()(0, "registered")(0, "dispatched", unit=A)(13.5, "suspended", unit=A)
+    for by in (city(), city(STOPPED)):
+        driver = Driver(_trial("stop_clock.suspended_over_due", 1, by))
+        (alert,) = [one for event in story.events for one in driver.feed(event)] + driver.advance(day(30))
+        assert alert.as_of == format_instant(day(14))
 
 
 @pytest.mark.parametrize("path", UNSURE)

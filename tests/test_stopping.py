@@ -92,6 +92,21 @@ def test_whole_days_are_those_of_which_nothing_was_left(ends: str, since: str, u
     assert PLAIN.stood(at(since), at(until), Limit(5, "work_days"), counting(ends)) == days
 
 
+@pytest.mark.parametrize(
+    ("due", "span", "later"),
+    [
+        # A time on a day off, as an extension may name: nothing that counts is left of it when the pause begins.
+        ("2025-09-14T10:00", ("2025-09-13T09:00", "2025-09-13T12:00"), "2025-09-14T10:00"),
+        ("2025-09-14T10:00", ("2025-09-13T09:00", "2025-09-14T12:00"), "2025-09-14T12:00"),
+        ("2025-09-14T10:00", ("2025-09-13T09:00", "2025-09-16T09:00"), "2025-09-16T09:00"),
+        ("2025-09-15T10:00", ("2025-09-13T09:00", "2025-09-16T09:00"), "2025-09-16T19:00"),
+    ],
+)
+def test_what_is_put_off_is_not_due_before_the_clock_runs_on(due: str, span: tuple[str, str], later: str) -> None:
+    found = put_off(PLAIN, at(due), (at(span[0]), at(span[1])), Limit(5, "work_days"), counting())
+    assert format_instant(found[1])[:16] == later
+
+
 UNITS = st.sampled_from(["work_days", "work_hours", "days", "hours", "minutes"])
 ENDS = st.sampled_from(["same_time", "end_of_day", "close_of_work"])
 INSTANTS = st.integers(at("2015-01-01T00:00") // MINUTE, at("2026-06-01T00:00") // MINUTE).map(lambda one: one * MINUTE)
@@ -182,6 +197,24 @@ PAUSED: dict[str, tuple[Story, list[float | None]]] = {
     "extended after it to less than it has": (
         extended(handed()(1, "suspended", unit=A)(3, "resumed", unit=A), 4, 15),
         [16],
+    ),
+    "extended while it is suspended: the rest of that puts off the time named": (
+        extended(handed()(1, "suspended", unit=A), 2, 21)(4, "resumed", unit=A),
+        [23],
+    ),
+    "an extension asked for and denied while it is suspended": (
+        handed()(1, "suspended", unit=A)(1.5, "extension_requested", unit=A)(2, "extension_denied", unit=A)(
+            3, "resumed", unit=A
+        ),
+        [16],
+    ),
+    "extended while a return is open that is denied": (
+        extended(handed()(1, "return_requested", unit=A), 2, 21)(4, "return_denied", unit=A),
+        [23],
+    ),
+    "extended when it was over and suspended since: what comes after puts off the time named": (
+        extended(handed()(14, "suspended", unit=A), 16, 21)(17, "resumed", unit=A),
+        [22],
     ),
     "extended when it was over, then suspended": (
         extended(handed(), 16, 21)(17, "suspended", unit=A)(18, "resumed", unit=A),
@@ -292,13 +325,26 @@ def test_p06_is_silent_while_the_clock_stands_and_speaks_when_what_was_left_is_o
     assert "至2025-03-17 09:00;挂起自2025-03-16 21:00起停表" in notes_of(standing)["T-1", "T-1-002"]
 
 
+def test_work_that_changes_no_fact_lets_a_clock_run_on_all_the_same() -> None:
+    story = handed()(1, "suspended", unit=A)(2, "extension_denied", unit=A)
+    assert "P06" not in levels_at(story, 60, city(STOPPED))
+    told = run(story(15.5, "progress", unit=A), 60, reckoning=city(STOPPED)).versions("P06")
+    assert [(one.level, one.as_of) for one in told] == [(one.level, one.event_time) for one in told]
+    assert [one.event_time[:16] for one in told][1] == format_instant(
+        lineage_of(story, city(STOPPED)).deadlines[0].due
+    )[:16]
+
+
 def test_evidence_of_p05_and_p04_tells_when_the_clock_stood() -> None:
     late = run(handed()(2, "suspended", unit=A)(3, "resumed", unit=A), 4, reckoning=city(STOPPED))
     assert "停表" not in late.versions("P05")[-1].evidence[0].what, "not yet when it was said"
-    stopped = handed()(1, "suspended", unit=A)(3, "resumed", unit=A)
-    story = stopped(15.8, "return_requested", unit=A)(16, "return_denied", unit=A)
+    story = handed()(1, "suspended", unit=A)(3, "resumed", unit=A)
+    stopped = Story(records=list(story.records))
+    story(15.8, "return_requested", unit=A)(16, "return_denied", unit=A)
     red = run(story, 17, reckoning=city(STOPPED)).versions("P04")[-1]
     assert red.level == "red"
+    earlier = run(stopped(14.9, "return_requested", unit=A)(15, "return_denied", unit=A), 15.5, reckoning=city(STOPPED))
+    assert earlier.versions("P04")[-1].level == "yellow", "of ten days, not twelve, a tenth was left"
     told = next(one.what for one in red.evidence if "不足一成" in one.what)
     assert "办理时限所剩不足一成;挂起停表2025-03-04 09:00至2025-03-06 09:00(2个工作日),顺延至2025-03-19 09:00" in told
     notes = notes_of(lineage_of(story, city(STOPPED)))
