@@ -7,9 +7,9 @@ import json
 import typer
 
 from cli.importing_reference import lines_of_load
+from models.shown import escaped, plain
 from streams.importing import Rejections, Report, Sample
 from streams.importing.event_lines import EventLines
-from streams.importing.naming import escaped, plain
 from streams.importing.report import Difference, LoadReport
 
 _REJECTIONS_SHOWN = 10

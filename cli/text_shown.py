@@ -1,6 +1,5 @@
 """Shows one classified text to a person, in Chinese, or as a record. What is shown of it is made harmless to a terminal first."""
 
-import unicodedata
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -8,6 +7,7 @@ from rich.text import Text
 
 from cli.output import out
 from models.base import Level
+from models.shown import plain
 from rules import telling
 from rules.pack import Pack
 from rules.telling import LEVEL_TITLES, TEXT_FIELDS
@@ -55,7 +55,6 @@ ACTOR_TITLES = {
     "victim": "公职人员是受害人",
 }
 _KEPT = "\n\t"
-_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class Classified(NamedTuple):
@@ -74,14 +73,8 @@ class Classified(NamedTuple):
 
 
 def harmless(text: str) -> str:
-    """Return a text of the same length without half characters, terminal controls and marks that turn the writing round."""
-    if text.isprintable():
-        return text
-    return "".join("\ufffd" if _dangerous(character) else character for character in text)
-
-
-def _dangerous(character: str) -> bool:
-    return character not in _KEPT and (unicodedata.category(character) in ("Cc", "Cs") or character in _TURNING)
+    """Return a text of the same length and lines that can be shown."""
+    return plain(text, kept=_KEPT)
 
 
 def as_record(told: Classified, *, explain: bool) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import PurePosixPath
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from models.shown import is_plain, plain
 from models.times import parse_instant
 
 FORMAT: Final = "hotline-watch-backup"
@@ -15,19 +15,11 @@ VERSION: Final = 1
 DATA, CONFIG, ELSEWHERE = "data", "config", "elsewhere"
 TREES = frozenset({DATA, CONFIG, ELSEWHERE})
 _NAME_LENGTH_MAX = 4096
-# Controls, half characters, line separators, and marks that turn the writing round: what a terminal or a reader falls for.
-_UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def is_plain(text: str) -> bool:
-    """Return whether a text can be shown as it is: one line, no controls, nothing that turns the writing round."""
-    return not any(unicodedata.category(one) in _UNSHOWN or one in _TURNING for one in text)
 
 
 def cleaned(text: str) -> str:
-    """Return a text as it can be shown, whatever it was."""
-    return "".join(one if is_plain(one) else "\ufffd" for one in text[:_NAME_LENGTH_MAX])
+    """Return a name as it can be shown, whatever it was."""
+    return plain(text[:_NAME_LENGTH_MAX])
 
 
 def is_member_name(name: str) -> bool:

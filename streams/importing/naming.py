@@ -7,10 +7,10 @@ import re
 import stat
 from pathlib import Path
 
+from models.shown import plain
 from streams.importing.faults import ImportFault
 
 NAME_CHARS_MAX = 40
-_DANGEROUS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _APART = re.compile(r"[\s\-./:+()#*–—]+")
 _LONG_NUMBER = re.compile(r"\d{7}")
 _OF_SENTENCES = frozenset("。!?;@\uff01\uff1f\uff1b")
@@ -22,16 +22,6 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-
-
-def plain(text: str) -> str:
-    """Return a text of one line without half characters, terminal controls and marks that turn the writing round."""
-    return text if text.isprintable() else _DANGEROUS.sub("\ufffd", text)
-
-
-def escaped(text: str) -> str:
-    """Return a line of JSON with what `plain` takes out of texts written as JSON's own escapes."""
-    return text if text.isprintable() else _DANGEROUS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def column_shown(name: str, position: int) -> str:

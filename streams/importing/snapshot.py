@@ -12,11 +12,11 @@ from pathlib import Path
 
 import orjson
 
+from models.shown import plain
 from models.times import parse_instant
 from streams.importing.events import EventMaker
 from streams.importing.faults import ImportFault, RowFault, RowReason
 from streams.importing.mapping import Mapping
-from streams.importing.naming import plain
 from streams.importing.pending import Pending
 from streams.importing.report import Difference, Report
 from streams.importing.run import OnProgress, OnRejection, Reading, time_of

@@ -23,9 +23,10 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import Any, NamedTuple
 
+from models.shown import plain
 from models.strict_yaml import ConfigFileError
 from streams.importing.faults import ImportFault, SinkFault
-from streams.importing.naming import file_name, kind_of, plain
+from streams.importing.naming import file_name, kind_of
 from streams.importing.rejections import Rejections
 from streams.importing.report import LoadReport, Rejection, Report
 from streams.importing.state import DoneFile, ImportState
