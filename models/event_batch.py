@@ -70,6 +70,7 @@ def read_batch(body: bytes, framing: Framing, now_ms: int) -> list[BatchEvent]:
     refused: list[RefusedEvent] = []
     problem = BatchProblem.EVENTS
     index = -1
+    _refuse_other_bytes(body)
     try:
         for index, value in enumerate(_lines(body) if framing is Framing.LINES else _elements(body)):
             if index == EVENTS_MAX:
@@ -107,7 +108,6 @@ def _lines(body: bytes) -> Iterator[bytes]:
     lines = body.rstrip(_BLANKS)
     if not lines:
         raise RefusedBatch(BatchProblem.FRAME, "there is no event in it: send one a line")
-    _refuse_other_bytes(body)
     if _OPENING.match(body[:_OPENING_BYTES].decode("latin-1")):
         raise RefusedBatch(BatchProblem.FRAME, "it is one object for all events: send it as application/json")
     yield from (line.strip(_BLANKS) for line in lines.split(b"\n"))
@@ -126,7 +126,6 @@ _SCANNER = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=len)
 
 def _elements(body: bytes) -> Iterator[bytes]:
     """Yield the bytes of each element of the array. Raises RefusedBatch, and Rejected for the next element if it is no JSON."""
-    _refuse_other_bytes(body)
     # Bytes that are not UTF-8 are carried along, to be refused with the event that they stand in.
     text = body.decode("utf-8", "surrogateescape")
     opening = _OPENING.match(text)

@@ -32,17 +32,6 @@ class Contents:
     files: frozenset[str]
 
 
-def read_header(path: Path) -> Header:
-    """Return what a backup file says of itself. Raises ArchiveError and OSError."""
-    with _opened(path) as (_, _, header, _):
-        return header
-
-
-def check_archive(path: Path) -> Contents:
-    """Read a backup file to its end and compare everything. Raises ArchiveError and OSError."""
-    return _pass(path, lambda member, content: _discard(content))
-
-
 def extract_archive(path: Path, folder: Path, wanted: Callable[[tarfile.TarInfo], bool] = lambda _: True) -> Contents:
     """Write what a backup file holds, or what is wanted of it, below an empty folder.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from streams.archive import ArchiveError
+from streams.new_folder import wished_for
 
 SPARE_BYTES = 64 * 1024 * 1024
 
@@ -33,12 +34,10 @@ def room(target: Path, hidden: Path) -> Iterator[None]:
             raise ArchiveError(
                 f"{target} cannot be written ({error.strerror}): look at its disk, or name another"
             ) from error
-        named = str(error.filename)
-        if not named.startswith(str(hidden)):
+        told = wished_for(error, hidden, target)
+        if told is error:
             raise
-        raise ArchiveError(
-            f"{target}{named[len(str(hidden)) :]} cannot be written ({error.strerror}): name another"
-        ) from error
+        raise ArchiveError(f"{told.filename} cannot be written ({error.strerror}): name another") from error
 
 
 def check_space(folder: Path, wanted_bytes: int) -> None:

@@ -37,13 +37,13 @@ def filled(folder: Path) -> Iterator[Path]:
             else:
                 staged.rename(folder)
         except OSError as error:
-            raise _named(error, staged, folder) from error
+            raise wished_for(error, staged, folder) from error
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 
 
-def _named(error: OSError, staged: Path, folder: Path) -> OSError:
-    """Return an error that names what was wished for, where it names what is hidden beside it."""
+def wished_for(error: OSError, staged: Path, folder: Path) -> OSError:
+    """Return an error that names what was wished for, where it names what is hidden beside it; else the same error."""
     named = str(error.filename or "")
     if not named.startswith(str(staged)):
         return error
