@@ -12,8 +12,6 @@ if TYPE_CHECKING:  # kafka-python may be imported only once `pytest_configure` h
     from streams.broker import EmbeddedKafka
     from streams.topics import TopicSet
 
-KAFKA_FIXTURES = {"kafka", "new_kafka", "kafka_cluster", "secure"}
-
 
 def pytest_configure(config: pytest.Config) -> None:
     """How kafka-python reads its schemas is deprecated before Python 3.13."""
@@ -25,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first, then those that need Kafka: side by side, nobody ends the run with a long file alone."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    kafka = {item.path for item in items if KAFKA_FIXTURES & set(getattr(item, "fixturenames", ()))}
+    kafka = {item.path for item in items if item.get_closest_marker("kafka")}
     items.sort(key=lambda item: (item.path not in slow, item.path not in kafka))
 
 

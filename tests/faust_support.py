@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import threading
 import time
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,18 +29,10 @@ async def until(predicate: Callable[[], T], deadline_seconds: float = 30.0, what
 async def running(*apps: Any) -> AsyncIterator[None]:
     """The apps, started one after the other, and stopped as on SIGTERM."""
     async with contextlib.AsyncExitStack() as stack:
-        stack.callback(_collect)
         for app in apps:
             stack.push_async_callback(app.stop)
             await app.start()
         yield
-
-
-def _collect() -> None:
-    """Let go of what the apps left, without a word: aiokafka leaves the sockets that it gives up to the garbage collector."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 Handle = Callable[[int, list[Any]], Awaitable[None]]

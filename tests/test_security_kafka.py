@@ -332,12 +332,18 @@ def test_a_user_is_made_as_the_page_says_with_kafkas_own_command(secure: SecureK
 # --- who is not let in
 
 
-def _outsiders(secure: SecureKafka) -> dict[str, tuple[dict[str, str], type[ClusterUnreachableError], str]]:
-    """Return settings that do not get in, with the error and what it says."""
+Outsiders = dict[str, tuple[dict[str, str], type[ClusterUnreachableError], str]]
+"""settings that do not get in, with the error and what it says"""
+
+
+def _outsiders(secure: SecureKafka) -> Outsiders:
+    return _by_login(secure) | _by_certificate(secure) | _by_protocol(secure)
+
+
+def _by_login(secure: SecureKafka) -> Outsiders:
     wrong = secure.path("wrong.password")
     wrong.write_text("not it")
     wrong.chmod(0o600)
-    tls = {"KAFKA_SECURITY": "tls"}
     return {
         "a wrong password": (
             secure.login(OPERATOR, KAFKA_PASSWORD_FILE=str(wrong)),
@@ -355,6 +361,16 @@ def _outsiders(secure: SecureKafka) -> dict[str, tuple[dict[str, str], type[Clus
             LoginRefusedError,
             "--entity-name nobody --add-config 'SCRAM-SHA-512=[password=…]'",
         ),
+        "a password file that others may write": (
+            secure.login(OPERATOR, KAFKA_PASSWORD_FILE=str(_writable(secure))),
+            SecurityFilesError,
+            "others may write",
+        ),
+    }
+
+
+def _by_certificate(secure: SecureKafka) -> Outsiders:
+    return {
         "an expired certificate": (
             secure.login(OPERATOR, BOOTSTRAP_SERVERS=secure.kafka.address_of(EXPIRED)),
             CertificateRefusedError,
@@ -380,6 +396,12 @@ def _outsiders(secure: SecureKafka) -> dict[str, tuple[dict[str, str], type[Clus
             CertificateRefusedError,
             "late.crt expired on",
         ),
+    }
+
+
+def _by_protocol(secure: SecureKafka) -> Outsiders:
+    tls = {"KAFKA_SECURITY": "tls"}
+    return {
         "plaintext to a TLS listener": (
             {"BOOTSTRAP_SERVERS": secure.kafka.address_of(LOGIN)},
             WrongProtocolError,
@@ -399,11 +421,6 @@ def _outsiders(secure: SecureKafka) -> dict[str, tuple[dict[str, str], type[Clus
             secure.login(OPERATOR, BOOTSTRAP_SERVERS=secure.kafka.bootstrap_servers),
             WrongProtocolError,
             "is it a TLS listener?",
-        ),
-        "a password file that others may write": (
-            secure.login(OPERATOR, KAFKA_PASSWORD_FILE=str(_writable(secure))),
-            SecurityFilesError,
-            "others may write",
         ),
     }
 

@@ -23,9 +23,6 @@ from streams.transport import PartitionLostError
 from tests.faust_support import quick_app, running, until
 from tests.kafka_support import produce, read_all
 
-# aiokafka leaves the socket to the garbage collector where a busy machine makes it give a connection up.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 TYPE_ID, SCHEMA = 3, 2
 HEADER = bytes((TYPE_ID, SCHEMA))
 

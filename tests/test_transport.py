@@ -25,9 +25,6 @@ from streams.transport import split_batch
 from tests.faust_support import add_batch_agent, quick_app, running, until
 from tests.kafka_support import Worker, committed, eventually, lag, produce, read_all
 
-# aiokafka leaves the socket to the garbage collector where a busy machine makes it give a connection up.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 PARTITIONS = 2
 
 
