@@ -322,17 +322,21 @@ class Plan(NamedTuple):
 
     always: tuple[tuple[int, Callable[[View], Value]], ...]
     where: tuple[tuple[str, tuple[tuple[int, Callable[[View], Value]], ...]], ...]
+    texts: tuple[tuple[int, Callable[[View], Value]], ...]
+    """those about texts: many, and the same from one text to the next"""
 
 
 def plan(paths: Iterable[str]) -> Plan:
     """Return the plan for some facts."""
     wanted = frozenset(paths)
     chosen = [(index, fact, fact.value) for index, fact in enumerate(FACTS) if fact.path in wanted and fact.value]
-    pieces = dict.fromkeys(fact.of for _, fact, _ in chosen if fact.of is not None)
-    return Plan(
-        tuple((index, value) for index, fact, value in chosen if fact.of is None),
-        tuple((name, tuple((index, value) for index, fact, value in chosen if fact.of == name)) for name in pieces),
-    )
+    pieces = dict.fromkeys(fact.of for _, fact, _ in chosen if fact.of not in (None, "texts"))
+    by_piece = {
+        name: tuple((index, value) for index, fact, value in chosen if fact.of == name)
+        for name in (None, *pieces, "texts")
+    }
+    where = tuple((name, by_piece[name]) for name in pieces if name is not None)
+    return Plan(by_piece[None], where, by_piece["texts"])
 
 
 EVERYTHING = plan(BY_PATH)
@@ -348,7 +352,22 @@ def compute(view: View, of: Plan = EVERYTHING) -> Values:
         if getattr(lineage, name):
             for index, value in facts:
                 values[index] = value(view)
+    if lineage.texts:
+        values[FIRST_OF_TEXTS:LAST_OF_TEXTS] = _of_texts(view, of)
     return tuple(values)
+
+
+def _of_texts(view: View, of: Plan) -> list[Value]:
+    """Return the facts about texts, which the lineage remembers: neither time nor most events change them."""
+    known = view.lineage.text_facts
+    if known is not None and known[0] is of:
+        return known[1]
+    values = list(NEUTRAL)
+    for index, value in of.texts:
+        values[index] = value(view)
+    found = values[FIRST_OF_TEXTS:LAST_OF_TEXTS]
+    view.lineage.text_facts = (of, found)
+    return found
 
 
 def as_tree(values: Values) -> dict[str, dict[str, Value]]:

@@ -56,7 +56,7 @@ class Histories:
 
     def fold(self, root: str, events: tuple[Event, ...]) -> Lineage:
         """Return the history that a single ticket's events, which are in fold order, tell."""
-        known = self._known.get(root)
+        known = self._known.pop(root, None)  # it comes to the end: what goes first is what was not asked for longest
         lineage = _continued(known, events) if known is not None else None
         if lineage is None:
             lineage = fold(root, events, self._reckoning, ordered=True)
@@ -147,6 +147,7 @@ def _amended(lineage: Lineage, ticket: Ticket, event: Event) -> None:
     data = event.data
     if data.get("request_type", ticket.request_type) != ticket.request_type and speaks(lineage, ticket):
         lineage.retold.append(event)
+    lineage.text_facts = None
     for name in _AMENDABLE:
         if name in data:
             setattr(ticket, name, data[name])

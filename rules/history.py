@@ -281,6 +281,8 @@ class Lineage:
     ping_pong: list[Event] = field(default_factory=list)
     texts: dict[tuple[str, str], Spoken] = field(default_factory=dict)
     """by ticket and field (of a comment, its event): the texts that tell of anything"""
+    text_facts: tuple[object, list[int | bool | str]] | None = None
+    """the plan and the facts about texts, while no event has changed what they tell of or how it is meant"""
     retold: list[Event] = field(default_factory=list)
     """the events after which a text that told of something was another, or was meant otherwise"""
     sealed: Event | None = None

@@ -48,8 +48,13 @@ def _is_flagged(event: Event | None) -> bool:
 
 def is_frequent_caller(lineage: Lineage) -> bool:
     """Tell whether all complaints of the lineage come from frequent callers: beside anybody else's the flag says nothing."""
-    tickets = _complaining(lineage)
-    return bool(tickets) and all(_is_flagged(ticket.identified) for ticket in tickets)
+    found = False
+    for ticket in lineage.tickets.values():
+        if ticket.registered is not None and ticket.voided is None:
+            if not _is_flagged(ticket.identified):
+                return False
+            found = True
+    return found
 
 
 def _calls(lineage: Lineage) -> int:

@@ -35,6 +35,7 @@ _NOTHING: Telling = {}
 def hear(lineage: Lineage, ticket: Ticket, event: Event, name: str, key: str) -> None:
     """Take what a text tells of; what stood there before is no longer said."""
     told = event.data.get("texts", {}).get(name)
+    lineage.text_facts = None
     if lineage.texts.pop((ticket.ticket_id, key), None) is not None:
         lineage.retold.append(event)
     if told is not None:

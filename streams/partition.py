@@ -95,13 +95,46 @@ def open_partition(table: Table, partition: int, first_offset: int) -> Opened:
     return Opened(deadlines, [out for _, outs in owed for out in outs], keys)
 
 
+class Kept(Generic[State]):
+    """The states of a partition that were written last, so that the next event of a ticket need not read it from the table again.
+
+    It belongs to the opened partition and goes with it: whatever changes the table by other means than this partition's batches
+    (recovery, a rebalance, a batch that was let go) opens the partition anew.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._known: dict[str, tuple[State, int]] = {}
+
+    def take(self, key: str) -> tuple[State, int] | None:
+        """Return a key's state and the offset of the last record in it, and let go of it: who takes it writes it or puts it back."""
+        return self._known.pop(key, None)
+
+    def put(self, key: str, state: State, offset: int) -> None:
+        """Keep a state that the table has now, in place of the one that was put longest ago where there are too many."""
+        self._known[key] = (state, offset)
+        if len(self._known) > self._size:
+            del self._known[next(iter(self._known))]
+
+
 class Touched(Generic[State]):
     """The keys that a batch has touched, each read once and written once."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Kept[State] | None = None) -> None:
         self.states: dict[str, State] = {}
         self.offsets: dict[str, int] = {}
         self.outs: dict[str, list[Out]] = {}
+        self._kept = kept or Kept(0)
+
+    def find(self, key: str) -> tuple[State, int] | None:
+        """Return a key's state and the offset of the last record in it, where the batch has it or it was kept; else it must be loaded."""
+        known = self.states.get(key)
+        if known is not None:
+            return known, self.offsets[key]
+        kept = self._kept.take(key)
+        if kept is not None:
+            self.states[key], self.offsets[key] = kept
+        return kept
 
     def load(
         self, key: str, stored: bytes | None, new: Callable[[str], State], decode: Callable[[bytes], State]
@@ -124,11 +157,12 @@ class Touched(Generic[State]):
         every: list[Out] = []
         for key, state in self.states.items():
             outs = self.outs.get(key)
-            if outs is None:
-                continue  # only read
-            due_at, body = encode(state)
-            table.put(partition, key.encode(), pack(Stored(due_at, self.offsets[key], tuple(outs), body)))
-            every += outs
+            if outs is not None:  # else it was only read
+                due_at, body = encode(state)
+                table.put(partition, key.encode(), pack(Stored(due_at, self.offsets[key], tuple(outs), body)))
+                every += outs
+            if outs is not None or self.offsets[key] >= 0:
+                self._kept.put(key, state, self.offsets[key])
         return every
 
     def owe(self, key: str | None, record: Incoming, out: Out) -> list[Out]:

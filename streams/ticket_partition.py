@@ -24,7 +24,7 @@ from rules.messages import (
 from rules.state import TicketState, decode_state, encode_state
 from rules.tickets import ConflictingBody, Output, RefusedMerge, on_message, on_time, review
 from streams.batches import PartitionLostError
-from streams.partition import RESERVED, Incoming, Refusal, Table, Touched, open_partition, quarantine
+from streams.partition import RESERVED, Incoming, Kept, Refusal, Table, Touched, open_partition, quarantine
 from streams.routes import Out, partition_of
 from streams.tables import TableError
 from streams.topics import TopicSet
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 CLOCK_KEY = RESERVED + b"clock"
 RECKONING_KEY = RESERVED + b"reckoning"
 """the version of the calendar and the limits by which every ticket of the partition has been judged"""
+KEPT_TICKETS = 8_192
+"""tickets, of all partitions together, whose states stay in memory as they were written: some 10 kB each"""
 REVIEW_SLICE = 500
 """tickets that are judged again with one batch: some tenths of a second"""
 
@@ -80,6 +82,7 @@ class TicketPartition:
         self.reviewing = False
         """a review is on its way: each slice of it asks for the next one"""
         self._to_review: deque[str] | None = None
+        self._kept = Kept[TicketState](KEPT_TICKETS // topics.partitions)
         self._topics = topics
         self._watch = watch
         opened = open_partition(table, partition, first_offset)
@@ -113,7 +116,7 @@ class TicketPartition:
 
     def handle(self, records: Iterable[Incoming]) -> list[Out]:
         """Apply a batch: write each touched key once to the table, and return everything that must be sent before the batch is done."""
-        touched = Touched[TicketState]()
+        touched = Touched(self._kept)
         refused: list[Out] = []
         before = self.clock
         last = -1
@@ -175,9 +178,9 @@ class TicketPartition:
         return []
 
     def _load(self, touched: Touched[TicketState], key: str) -> tuple[TicketState, int]:
-        known = touched.states.get(key)
+        known = touched.find(key)
         if known is not None:
-            return known, touched.offsets[key]
+            return known
         stored = self._table.get(self.partition, key.encode())
         self.keys += stored is None
         return touched.load(key, stored, TicketState, decode_state)

@@ -33,7 +33,7 @@ from streams.roles import Role
 from streams.routes import SOURCE_TS, Out, source_ts_of
 from streams.settings import Settings
 from streams.tables import BulkTable
-from streams.ticket_partition import TicketPartition
+from streams.ticket_partition import KEPT_TICKETS, TicketPartition
 from streams.topics_admin import require_topics
 
 log = logging.getLogger(__name__)
@@ -301,8 +301,7 @@ class Worker:
 
 
 def _engine(pack: Pack, reckoning: Reckoning) -> Engine:
-    # States are read anew for each batch, so histories are only met again within one.
-    return Engine(pack, reckoning, histories=256)
+    return Engine(pack, reckoning, histories=KEPT_TICKETS)
 
 
 def _dropping(opened: dict[int, Any]) -> Callable[[int], None]:
