@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from models.quarantine import RejectionReason as Reason
 from models.ticket_event import MODEL_BY_TYPE, TicketEvent, UnknownEvent
@@ -64,6 +65,8 @@ def check_not_ahead(event: TicketEvent, record_timestamp_ms: int) -> None:
 
 def decode_object(value: bytes | None) -> dict[str, Any]:
     """Return the JSON object in the bytes. Raises Rejected for everything RFC 8259 or common sense forbids."""
+    if value is not None and (plain := _plain_object(value)) is not None:
+        return plain
     if value is None or not value.strip():
         raise Rejected(Reason.EMPTY, "there is nothing in it")
     if len(value) > MAX_EVENT_BYTES:
@@ -75,6 +78,41 @@ def decode_object(value: bytes | None) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise Rejected(Reason.NOT_UTF8, f"not UTF-8 at byte {error.start}") from None
     return _parse(text)
+
+
+def _plain_object(value: bytes) -> dict[str, Any] | None:
+    """Return the JSON object in the bytes where it surely has nothing that must be refused; else None, and it is looked at closely.
+
+    Nine events in ten are that plain, and this takes a third of the time. Without a backslash every quotation mark begins or ends a
+    string, so twice the strings in what was parsed is their number: a key that came twice would be missing.
+    """
+    if len(value) > MAX_EVENT_BYTES or b"\\" in value or value.count(b"{") + value.count(b"[") > MAX_DEPTH:
+        return None
+    try:
+        parsed = from_json(value, allow_inf_nan=False)
+    except ValueError:
+        return None
+    if type(parsed) is not dict or 2 * _strings_in(parsed) != value.count(b'"'):
+        return None
+    return parsed
+
+
+def _strings_in(node: dict[str, Any] | list[Any]) -> int:
+    """Return how many strings are in a parsed tree, keys too; a negative number where there is a number that is not plain."""
+    found = 0
+    if type(node) is dict:
+        found, items = len(node), node.values()
+    else:
+        items = node  # type: ignore[assignment]
+    for item in items:
+        kind = type(item)
+        if kind is str:
+            found += 1
+        elif kind is dict or kind is list:
+            found += _strings_in(item)
+        elif kind is float or (kind is int and not -_INT_LIMIT <= item < _INT_LIMIT):
+            return -MAX_EVENT_BYTES
+    return found
 
 
 def _parse(text: str) -> dict[str, Any]:

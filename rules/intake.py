@@ -35,6 +35,8 @@ from rules.text.screen import Asked, Screener
 
 _UNITS = {"days": DAY, "hours": HOUR, "minutes": MINUTE}
 _NOT_THE_BODY = {"citizen", "occurred_at", "source", "backfill", "test"}
+_SPEAKING: frozenset[type] = frozenset({Visited, Registered, Amended})
+"""the events in which a citizen says something"""
 _ENQUIRY_WORDS = ("查询", "进度")
 
 
@@ -95,7 +97,8 @@ def to_event(
     texts, route = read or read_texts((event,), reader)[0]
     if route is not None:
         return shell(event, at, route)
-    data = _DATA[type(event)](event, at, keys) if type(event) in _DATA else {}
+    made = _DATA.get(type(event))
+    data = made(event, at, keys) if made is not None else {}
     if texts:
         data["texts"] = texts
     unit = getattr(event, "unit_id", None)
@@ -120,11 +123,13 @@ def to_event(
 
 def _said(event: TicketEvent) -> Said | None:
     """Return what the citizen says in an event; None where nothing is said."""
+    kind = type(event)
+    if kind not in _SPEAKING:
+        return None
     if isinstance(event, Visited):
         return Said(comment=event.comment) if event.comment else None
-    fields = event if isinstance(event, Registered) else event.fields if isinstance(event, Amended) else None
-    if fields is None:
-        return None
+    assert isinstance(event, Registered | Amended)
+    fields = event if isinstance(event, Registered) else event.fields
     texts = [text for text in (fields.content, fields.raw_content) if text]
     return Said(
         title=fields.title or "",

@@ -64,6 +64,8 @@ class Judged(NamedTuple):
     """a limit was reckoned with a work day that is not announced"""
     sure: Values | None = None
     """the facts as announced days alone bear them out, where that may be less"""
+    view: View | None = None
+    """what the facts were computed from"""
 
     def rests_on_unannounced_days(self, rule: Rule, level: Level | None) -> bool:
         """Tell whether announced days alone would give a rule other facts. What is red is red by them all the same."""
@@ -165,13 +167,13 @@ def _judged(engine: Engine, state: TicketState, merged: Event | None, now: int, 
     values = compute(view, facts)
     unsure = view.unsure
     if merged is not None or lineage.sealed is not None:
-        return Judged(lineage, values, (None,) * len(engine.rules), merged, unsure)
+        return Judged(lineage, values, (None,) * len(engine.rules), merged, unsure, None, view)
     if not unsure:
         levels, values = engine.judge(values)
-        return Judged(lineage, values, levels, None)
+        return Judged(lineage, values, levels, None, False, None, view)
     sure = compute(View(lineage, state.repeats, now, announced=True), facts)
     levels, values = engine.judge(values, sure)
-    return Judged(lineage, values, levels, None, unsure, engine.judge(sure)[1])
+    return Judged(lineage, values, levels, None, unsure, engine.judge(sure)[1], view)
 
 
 def review(engine: Engine, state: TicketState, clock: int) -> Step:
@@ -230,7 +232,7 @@ def _warn(engine: Engine, state: TicketState, judged: Judged, when: _When, outpu
         return state
     standings = dict(standings)
     sequence = state.sequence
-    view = View(judged.lineage, state.repeats, when.now)
+    view = judged.view or View(judged.lineage, state.repeats, when.now)
     for rule_id in released:
         standing = standings[rule_id]
         if standing.level is not None and standing.held is not None and not _is_test(judged.lineage):

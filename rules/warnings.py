@@ -81,6 +81,8 @@ class Change:
     def summed(self) -> tuple[tuple[Rule, Level | None], ...]:
         """Return the rules whose levels this one adds up, speaking or not; none where it reads no sum."""
         families = {family for family, path in SUM_OF.items() if path in self.rule.paths}
+        if not families:
+            return ()
         return tuple(
             (rule, level)
             for rule, level in self.levels
@@ -169,6 +171,8 @@ def _cause(change: Change, status: Status) -> Cause:
         causes = [Cause(event.at, event.event_id) for event in _altering(change)]
     if not causes:
         causes = [Cause(event.at, event.event_id) for event in view.lineage.events[-1:]]
+    if len(causes) == 1:
+        return causes[0]
     places = {event.event_id: index for index, event in enumerate(view.lineage.events)}
     return max(
         causes, key=lambda cause: _place_in_fold(cause, places, view.lineage), default=Cause(view.now, "unknown")
