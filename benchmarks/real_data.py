@@ -24,7 +24,8 @@ from typing import Any
 from alerting.receiver import Receiver, serve
 from benchmarks.directory import file_settings, write_office
 from benchmarks.endpoints import SECRET_VARIABLE
-from cli.running import RUN_KEYS, InForce, recorded_events, run_core
+from cli.recorded import Decoding, recorded_events
+from cli.running import RUN_KEYS, InForce, run_core
 from models.secrets import WebhookSecret
 from models.times import DAY, format_instant
 from rules.facts import as_mapping
@@ -68,7 +69,8 @@ def backtest(events: list[Path], until: int | None) -> tuple[Standing, Any, floa
     """Run the core with no broker; return what stands, the driver, and the seconds it took."""
     in_force = InForce()
     started = time.perf_counter()
-    driver = run_core(default_pack(), recorded_events(events, RUN_KEYS, _no_reject), until, in_force.take)
+    with recorded_events(events, Decoding(RUN_KEYS), _no_reject) as recorded:
+        driver = run_core(default_pack(), recorded, until, in_force.take)
     seconds = time.perf_counter() - started
     return {(alert.case_id, alert.rule.id): alert.level.value for alert in in_force.alerts()}, driver, seconds
 

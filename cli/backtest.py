@@ -12,9 +12,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cli.output import err, fail, out
+from cli.recorded import Decoding, jobs_for, recorded_events
 from cli.running import (
     CalendarOption,
     InForce,
+    JobsOption,
     KeysOption,
     LimitsOption,
     ReferenceOption,
@@ -22,7 +24,6 @@ from cli.running import (
     keys_of,
     pack_of,
     reader_of,
-    recorded_events,
     reference_of,
     run_core,
 )
@@ -58,6 +59,7 @@ def backtest(
     until: Annotated[str | None, typer.Option(help="run the clock to this time; later events are ignored")] = None,
     rejects: Annotated[Path | None, typer.Option(help="write rejected lines' numbers and reasons")] = None,
     facts: Annotated[Path | None, typer.Option(help="write every ticket's facts at the end")] = None,
+    jobs: JobsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the summary as JSON")] = False,
 ) -> None:
     """Run the rules over recorded events, with no broker.
@@ -85,7 +87,8 @@ def backtest(
                 record = {"file": str(path), "line": number, "reason": rejected.reason, "detail": rejected.detail}
                 refused.write(json.dumps(record, ensure_ascii=False) + "\n")
 
-        recorded = recorded_events(events, keys_of(config), reject, reader_of(pack, posts, tables), tables)
+        decoding = Decoding(keys_of(config), reader_of(pack, posts, tables), tables)
+        recorded = stack.enter_context(recorded_events(events, decoding, reject, jobs=jobs or jobs_for(events)))
         source = _counted(_with_progress(recorded, events), counts)
         driver = run_core(pack, source, end, take, reckoning)
         if refused is not None:

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from cli.output import err, fail, out
+from cli.recorded import Decoding, jobs_for, recorded_events
 from cli.running import (
     CalendarOption,
     KeysOption,
@@ -17,7 +18,6 @@ from cli.running import (
     keys_of,
     pack_of,
     reader_of,
-    recorded_events,
     reference_of,
     run_core,
 )
@@ -58,8 +58,9 @@ def explain_ticket(
     def reject(path: Path, number: int, why: Rejected) -> None:
         rejected.append(f"{path}:{number}: {why.reason}")
 
-    source = recorded_events(events, keys_of(config), reject, reader_of(pack, posts, tables), tables)
-    driver = run_core(pack, source, end, lambda alert: None, reckoning)
+    decoding = Decoding(keys_of(config), reader_of(pack, posts, tables), tables)
+    with recorded_events(events, decoding, reject, jobs=jobs_for(events)) as source:
+        driver = run_core(pack, source, end, lambda alert: None, reckoning)
     if rejected:
         err.print(f"{len(rejected)} lines were rejected, the first: {rejected[0]}", markup=False)
     state = driver.tickets.get(ticket)

@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -13,13 +12,12 @@ from pydantic import ValidationError
 from cli.output import fail, read_lines
 from models.alert import Alert
 from models.base import Status
-from models.decode import Rejected, decode_event
 from models.reference import key_of, read_record
 from models.times import ImpossibleTimeError, parse_instant
 from rules.driver import Driver
 from rules.engine import Engine
 from rules.event import Event
-from rules.intake import NO_READER, Reader, read_texts, to_event
+from rules.intake import Reader
 from rules.pack import Pack, default_pack, load_pack
 from rules.pseudonym import PseudonymKey
 from rules.reckoning import Reckoning, plain_reckoning
@@ -29,8 +27,6 @@ from rules.text.screen import Screener
 
 # No secret, and none is needed: what counts is that the same person gets the same key, and no key is written anywhere.
 RUN_KEYS = [PseudonymKey("run", b"the same person, the same key, each run")]
-
-CHUNK_LINES = 4_096
 
 CalendarOption = Annotated[
     Path | None, typer.Option("--calendar", help="a file of work days, as the setting calendar_file names it")
@@ -45,6 +41,12 @@ ReferenceOption = Annotated[
         "--reference", help="reference data to join: rows as `reference export` or `import --to jsonl` writes them"
     ),
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", min=1, help="processes that decode events and read texts; by default one a core for large files"
+    ),
+]
 KeysOption = Annotated[
     Path | None,
     typer.Option(
@@ -52,8 +54,6 @@ KeysOption = Annotated[
         help="settings whose pseudonym keys are used: where --reference flags citizens and events carry phones or ID numbers",
     ),
 ]
-
-Reject = Callable[[Path, int, Rejected], None]
 
 
 def pack_of(folder: Path | None) -> Pack:
@@ -110,41 +110,6 @@ def reference_of(path: Path | None) -> Reference | None:
             fail(f"{path}:{number}: the row stands at line {seen[key_of(record)]} already")
         tables.put(record)
     return tables
-
-
-def recorded_events(
-    paths: Iterable[Path],
-    keys: list[PseudonymKey],
-    reject: Reject,
-    reader: Reader = NO_READER,
-    reference: Reference | None = None,
-) -> Iterator[Event]:
-    """Yield the events in the files, in the files' order; what cannot be taken goes to `reject`."""
-    for path in paths:
-        lines = read_lines(path)
-        # Some at a time: reading and judging in turn, event by event, would keep throwing each other's code out of the cache.
-        while chunk := list(islice(lines, CHUNK_LINES)):
-            events = _decoded(path, chunk, keys, reject, reader)
-            yield from events if reference is None else map(reference.enrich, events)
-
-
-def _decoded(
-    path: Path, lines: list[tuple[int, bytes]], keys: list[PseudonymKey], reject: Reject, reader: Reader
-) -> list[Event]:
-    decoded = []
-    for number, line in lines:
-        try:
-            decoded.append((number, decode_event(line)))
-        except Rejected as rejected:
-            reject(path, number, rejected)
-    events = []
-    read = read_texts([event for _, event in decoded], reader)
-    for (number, event), texts in zip(decoded, read, strict=True):
-        try:
-            events.append(to_event(event, keys, reader, texts))
-        except Rejected as rejected:
-            reject(path, number, rejected)
-    return events
 
 
 def run_core(

@@ -65,8 +65,12 @@ def check_not_ahead(event: TicketEvent, record_timestamp_ms: int) -> None:
 
 def decode_object(value: bytes | None) -> dict[str, Any]:
     """Return the JSON object in the bytes. Raises Rejected for everything RFC 8259 or common sense forbids."""
-    if value is not None and (plain := _plain_object(value)) is not None:
-        return plain
+    plain = plain_object(value) if value is not None else None
+    return plain if plain is not None else looked_at_closely(value)
+
+
+def looked_at_closely(value: bytes | None) -> dict[str, Any]:
+    """Return the same, step by step, so that what is wrong has a name. Raises Rejected."""
     if value is None or not value.strip():
         raise Rejected(Reason.EMPTY, "there is nothing in it")
     if len(value) > MAX_EVENT_BYTES:
@@ -80,7 +84,7 @@ def decode_object(value: bytes | None) -> dict[str, Any]:
     return _parse(text)
 
 
-def _plain_object(value: bytes) -> dict[str, Any] | None:
+def plain_object(value: bytes) -> dict[str, Any] | None:
     """Return the JSON object in the bytes where it surely has nothing that must be refused; else None, and it is looked at closely.
 
     Nine events in ten are that plain, and this takes a third of the time. Without a backslash every quotation mark begins or ends a

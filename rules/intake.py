@@ -30,7 +30,7 @@ from rules.event import Event
 from rules.masking import mask, mask_label, without_house
 from rules.pseudonym import PseudonymKey, citizen_keys
 from rules.sealing import SEALED, Posts, Route, Said, sealed_route, shell
-from rules.sketch import pack_sketch, sketch_of
+from rules.sketch import packed_sketch_of
 from rules.text.screen import Asked, Screener
 
 _UNITS = {"days": DAY, "hours": HOUR, "minutes": MINUTE}
@@ -173,11 +173,11 @@ def registered_fields(fields: RegisteredFields, keys: Sequence[PseudonymKey]) ->
         kept["target_unit"] = fields.target.unit_id
     if fields.title is not None:
         title = mask(fields.title, names)
-        kept["title"] = pack_sketch(sketch_of(title))
+        kept["title"] = packed_sketch_of(title)
         kept["title_asks"] = any(word in title for word in _ENQUIRY_WORDS)
     content = fields.content or fields.raw_content
     if content is not None:
-        kept["content"] = pack_sketch(sketch_of(mask(content, names)))
+        kept["content"] = packed_sketch_of(mask(content, names))
     return kept
 
 

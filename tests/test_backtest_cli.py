@@ -13,8 +13,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import COMMANDS, app
+from cli.recorded import Decoding, jobs_for, recorded_events
+from cli.running import RUN_KEYS, reader_of
 from models.alert import Alert
 from models.schemas import contract_schemas
+from rules.event import Event
 from rules.facts import BY_PATH
 from rules.pack import default_pack
 from tests.builders import Story, jsonl
@@ -156,6 +159,42 @@ def test_alarms_are_counted(tmp_path: Path) -> None:
     summary = told(call("backtest", path, "--json"))
     assert (summary["conflicting_bodies"], summary["refused_merges"]) == (1, 1)
     assert "SECURITY" in call("backtest", path).output
+
+
+@pytest.mark.parametrize("chunk_lines", [1, 3, 100])
+def test_several_processes_read_what_one_reads(tmp_path: Path, chunk_lines: int) -> None:
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    first.write_bytes(
+        jsonl(Story().complaint(0)(1, "return_requested", unit=A)(2, "progress", unit=B).records) + b"{}\n"
+    )
+    second.write_bytes(b"nothing\n" + jsonl(Story("T-2").complaint(0)(1, "return_requested", unit=A).records))
+
+    def read(jobs: int) -> tuple[list[Event], list[tuple[str, int, str]]]:
+        refused: list[tuple[str, int, str]] = []
+        decoding = Decoding(RUN_KEYS, reader_of(default_pack()))
+        with recorded_events(
+            [first, second],
+            decoding,
+            lambda path, number, why: refused.append((path.name, number, why.reason)),
+            jobs=jobs,
+            chunk_lines=chunk_lines,
+        ) as events:
+            return list(events), refused
+
+    events, refused = read(jobs=1)
+    assert len(events) == 5
+    assert refused == [("first.jsonl", 4, "missing_field"), ("second.jsonl", 1, "not_json")]
+    assert read(jobs=2) == (events, refused)
+
+
+def test_small_files_are_read_by_one_process(events: Path) -> None:
+    assert jobs_for([events]) == 1
+
+
+def test_backtest_by_several_processes_says_the_same(events: Path) -> None:
+    assert told(call("backtest", events, "--jobs", 2, "--json")) == told(
+        call("backtest", events, "--jobs", 1, "--json")
+    )
 
 
 def test_an_empty_file_is_no_error(tmp_path: Path) -> None:

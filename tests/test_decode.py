@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.decode import MAX_AHEAD_MS, MAX_EVENT_BYTES, Rejected, check_not_ahead, decode_event
+from models.decode import (
+    MAX_AHEAD_MS,
+    MAX_EVENT_BYTES,
+    Rejected,
+    check_not_ahead,
+    decode_event,
+    looked_at_closely,
+    plain_object,
+)
 from models.quarantine import RejectionReason as Reason
 from models.ticket_event import MODEL_BY_TYPE, EventType, Registered, UnknownEvent
 from models.times import parse_instant
@@ -219,3 +227,43 @@ def test_no_rejection_tells_a_value_of_the_input(fields: dict[str, Any], kind: s
 def test_any_bytes_give_an_event_or_a_typed_rejection(value: bytes) -> None:
     rejected = _rejection(value)
     assert rejected is None or rejected.reason in Reason
+
+
+NUMBERS = ("0", "-0", "7", "1.5", "1e400", "NaN", str(2**63 - 1), str(2**63), str(-(2**63)), str(-(2**63) - 1), "01")
+LEAVES = st.sampled_from((*NUMBERS, "true", "null", '"a"', '"路灯"', '"a\\"b"', '"\\u0000"', '"\\ud800"', "''", "\x01"))
+KEYS_WRITTEN = st.sampled_from(('"a"', '"b"', '"a" ', '"路"', '"\\u0061"', '""'))
+
+
+def _object(members: list[tuple[str, str]]) -> str:
+    return "{" + ",".join(f"{key}:{value}" for key, value in members) + "}"
+
+
+WRITTEN = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: "[" + ", ".join(items) + "]")
+        | st.lists(st.tuples(KEYS_WRITTEN, inner), max_size=4).map(_object)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.tuples(KEYS_WRITTEN, WRITTEN), max_size=5).map(_object).map(str.encode),
+    st.sampled_from((b"", b" ", b"\xff", b"}", b"\x00", b"\xef\xbb\xbf")),
+    st.booleans(),
+)
+def test_what_is_taken_without_a_close_look_would_be_taken_with_one(value: bytes, noise: bytes, before: bool) -> None:
+    value = noise + value if before else value + noise
+    plain = plain_object(value)
+    if plain is not None:
+        assert looked_at_closely(value) == plain
+
+
+def test_ordinary_events_are_taken_without_a_close_look() -> None:
+    assert plain_object(TEXT.encode()) == GOOD
+
+
+def test_nesting_that_is_too_deep_is_looked_at_closely() -> None:
+    assert plain_object(b'{"a":' + b"[" * 40 + b"]" * 40 + b"}") is None

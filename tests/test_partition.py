@@ -18,7 +18,7 @@ from rules.matter import MatterConfig
 from rules.messages import EventMessage, TickMessage, encode
 from streams import citizen_partition
 from streams.citizen_partition import CitizenPartition
-from streams.partition import RESERVED, Incoming
+from streams.partition import RESERVED, Incoming, Kept
 from streams.routes import Out
 from streams.stored import unpack
 from streams.ticket_partition import CLOCK_KEY, RECKONING_KEY, TicketPartition
@@ -345,3 +345,27 @@ def test_a_tick_ahead_of_the_wall_clock_is_not_believed() -> None:
     assert partition.clock < now
     partition.handle([Incoming(2, tick(1), None)])
     assert partition.clock == max(day(1), partition.clock)
+
+
+def test_what_is_kept_is_bounded_and_goes_to_whoever_takes_it() -> None:
+    kept = Kept[str](2)
+    for offset, key in enumerate("abc"):
+        kept.put(key, key.upper(), offset)
+    assert kept.take("a") is None
+    assert kept.take("c") == ("C", 2)
+    assert kept.take("c") is None
+
+
+def test_a_ticket_that_is_kept_is_not_read_from_the_table_again() -> None:
+    reads: list[bytes] = []
+
+    class Counting(DictTable):
+        def get(self, partition: int, key: bytes) -> bytes | None:
+            reads.append(key)
+            return super().get(partition, key)
+
+    log = events(Story().complaint(0)(1, "accepted", unit="U-A")(2, "resolved", unit="U-A").records)
+    at_work = TicketPartition(0, Counting(), engine(), TOPICS, Watch(), 0)
+    for offset, value in enumerate(log):
+        at_work.handle([Incoming(offset, value, None)])
+    assert reads.count(b"T-1") == 1

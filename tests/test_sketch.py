@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.sketch import SKETCH_SIZE, merge, pack_sketch, similarity, sketch_of, unpack_sketch
+from rules.sketch import SKETCH_SIZE, merge, pack_sketch, packed_sketch_of, similarity, sketch_of, unpack_sketch
 
 HAN = st.characters(min_codepoint=0x4E00, max_codepoint=0x4E40)
 SHORT = st.text(alphabet=HAN | st.sampled_from("abc,。 12"), max_size=60)
@@ -81,3 +81,21 @@ def test_punctuation_and_blanks_and_case_do_not_count() -> None:
 def test_an_empty_text_is_like_nothing() -> None:
     assert similarity(sketch_of(""), sketch_of("")) == 0
     assert similarity(sketch_of("。!"), sketch_of("路灯")) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "sketch"),
+    [
+        ("a", (3761708825,)),
+        ("ab", (911647382,)),
+        ("路灯不亮", (370500555, 3452455579, 4175490702)),
+        ("😀路", (77453095,)),
+    ],
+)
+def test_what_was_stored_years_ago_is_still_like_what_comes_now(text: str, sketch: tuple[int, ...]) -> None:
+    assert sketch_of(text) == sketch
+
+
+@given(st.text(max_size=400))
+def test_packing_in_one_go_is_the_same(text: str) -> None:
+    assert packed_sketch_of(text) == pack_sketch(sketch_of(text))
