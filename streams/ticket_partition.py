@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 CLOCK_KEY = RESERVED + b"clock"
 RECKONING_KEY = RESERVED + b"reckoning"
 """the version of the calendar and the limits by which every ticket of the partition has been judged"""
-KEPT_TICKETS = 8_192
+KEPT_TICKETS = 4_096
 """tickets, of all partitions together, whose states stay in memory as they were written: some 10 kB each"""
 REVIEW_SLICE = 500
 """tickets that are judged again with one batch: some tenths of a second"""
