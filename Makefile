@@ -6,7 +6,9 @@ STAMP := $(VENV)/.installed
 # Test processes side by side, one more than two cores: tests of the running system mostly wait. Each has a Kafka of its own. A file's tests stay together.
 JOBS ?= 3
 
-.PHONY: demo test lint format bench campaign lock clean
+PEERS := .venv-peers
+
+.PHONY: demo test lint format bench bench-peers campaign lock clean
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("hotline-watch needs Python 3.11 or newer: set PYTHON=/path/to/python3") if sys.version_info < (3, 11) else None'
@@ -34,12 +36,22 @@ format: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks
 
+# The peers' own environment: nothing of the service needs them.
+$(PEERS)/.installed: benchmarks/peers/requirements.lock
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/peers/requirements.lock
+	@touch $@
+
+bench-peers: $(PEERS)/.installed
+	@$(PEERS)/bin/python -m benchmarks.peers $(if $(QUICK),--quick,)
+
 campaign: $(STAMP)
 	@$(BIN)/python -m tests.campaign --kills 80
 
 lock:
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra dev pyproject.toml -o requirements-dev.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header benchmarks/peers/requirements.in pyproject.toml -o benchmarks/peers/requirements.lock
 
 clean:
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis

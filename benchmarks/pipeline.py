@@ -50,7 +50,7 @@ def run(quick: bool = False, events: int | None = None) -> Result:
         total = loaded + installation.preload(whole_tickets(events - stock_events, THEN_YEAR, "T"))
         bare = _bare(installation, total)
         broker_before = broker_usage(installation)
-        pipeline = _pipeline(installation, total)
+        pipeline = take_pipeline(installation, total)
         broker = broker_usage(installation).cpu_seconds - broker_before.cpu_seconds
         alerts = installation.count(installation.topics.alerts)
         if refused := installation.count(installation.topics.quarantine):
@@ -89,7 +89,8 @@ def whole_tickets(events: int, year: int, prefix: str) -> list[bytes]:
     return list(generate_lines(tickets, year, start=date(year, 1, 6), identity="phone", prefix=prefix))
 
 
-def _pipeline(installation: Installation, events: int) -> Drained:
+def take_pipeline(installation: Installation, events: int) -> Drained:
+    """Measure one worker of the service over everything that waits."""
     topics = installation.topics
     worker, _ = installation.worker()
     worker.wait_for("worker ready")
@@ -113,7 +114,7 @@ def drain(installation: Installation, worker: Running, group: str, topics: tuple
     """Measure from now until the group has acknowledged everything, then stop the worker."""
     began, before = time.monotonic(), worker.usage()
     with lag_watch(installation.bootstrap_servers, group, topics) as watch:
-        watch.wait(worker.check, _patience_seconds(events))
+        watch.wait(worker.check, patience_seconds(events))
     seconds, after = time.monotonic() - began, worker.usage()
     worker.stop()
     return Drained(events, seconds, after.cpu_seconds - before.cpu_seconds, after.rss_peak_mb)
@@ -122,10 +123,11 @@ def drain(installation: Installation, worker: Running, group: str, topics: tuple
 def _bare(installation: Installation, events: int) -> Drained:
     arguments = [installation.bootstrap_servers, installation.topics.ticket_events, str(events)]
     bare = installation.run("bare", ["-m", "benchmarks.bare_aiokafka", *arguments])
-    return Drained(**orjson.loads(bare.wait(_patience_seconds(events))))
+    return Drained(**orjson.loads(bare.wait(patience_seconds(events))))
 
 
-def _patience_seconds(events: int) -> float:
+def patience_seconds(events: int) -> float:
+    """Return how long to wait for a process that takes so many events."""
     return START_SECONDS + events / EVENTS_PER_SECOND_MIN
 
 
