@@ -19,7 +19,7 @@ from benchmarks.peers.bare import BareJob
 from benchmarks.peers.host import Host
 from benchmarks.peers.ours import OurJob
 from benchmarks.peers.outputs import Compared, compared, read_warnings
-from benchmarks.peers.rounds import BARE, OURS, QUIX, SERVICE, Taken, create_topics_of
+from benchmarks.peers.rounds import BARE, OURS, QUIX, SERVICE, STOCK, Taken, create_topics_of
 from benchmarks.pipeline import Drained
 from benchmarks.support import preload
 from models.times import DAY, format_instant, parse_instant
@@ -159,6 +159,19 @@ def test_outputs_are_equal_where_nothing_is_missing_and_nothing_foreign() -> Non
 
 def _taken(who: str, seconds: float, outputs: Compared | None) -> Taken:
     return Taken(who, Drained(1_000, seconds, seconds, 100.0), 0.5, outputs)
+
+
+def test_a_ratio_is_the_middle_one_of_the_rounds_that_both_took_part_in() -> None:
+    equal = Compared(0, 0, 0)
+    turns = [
+        [_taken(OURS, 1.0, equal), _taken(QUIX, 2.0, equal), _taken(STOCK, 7.0, equal)],
+        [_taken(OURS, 2.0, equal), _taken(QUIX, 3.0, equal)],
+        [_taken(OURS, 1.0, equal), _taken(QUIX, 5.0, equal)],
+    ]
+    rows = {row.name: row for row in rows_of(turns)}
+    assert rows["this engine ÷ Quix Streams"].value == 2.0
+    assert rows["this engine ÷ stock Faust"].value == 7.0
+    assert rows["this engine ÷ stock Faust"].met is True
 
 
 def test_a_host_whose_warnings_differ_in_one_round_gets_no_figure() -> None:

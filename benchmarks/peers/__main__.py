@@ -60,6 +60,7 @@ def measure(events: int, rounds: int, whose: Sequence[str], *, quick: bool = Fal
             "events": len(written),
             "warnings": len(expected),
             "rounds": rounds,
+            f"rounds of {NAMES[STOCK]}": 1,
             "partitions": partitions,
             **{f"warnings of {NAMES[who]}": said for who, said in verdicts(turns).items()},
             **{name: version(name) for name in LIBRARIES},
@@ -84,26 +85,30 @@ def verdicts(turns: Iterable[Sequence[Taken]]) -> dict[str, str]:
 def rows_of(turns: Sequence[Sequence[Taken]]) -> Iterable[Row]:
     """Yield the ratios, then each host's figures, all the middle of the rounds; none of a host whose warnings ever differed."""
     by_round = [{one.who: one for one in taken} for taken in turns]
-    counted = [
-        who
-        for who in WHO
-        if all(who in each and ((outputs := each[who].outputs) is None or outputs.equal) for each in by_round)
-    ]
+    every = {who: [each[who] for each in by_round if who in each] for who in WHO}
+    counted = {who: found for who, found in every.items() if found and all(map(_counts, found))}
     for ours, theirs, at_least in RATIOS:
         if ours in counted and theirs in counted:
-            found = [each[ours].drained.per_second / each[theirs].drained.per_second for each in by_round]
-            yield Row(f"{NAMES[ours]} ÷ {NAMES[theirs]}", median(found), "×", at_least=at_least)
-    for who in counted:
-        rates = [each[who].drained.per_second for each in by_round]
+            ratios = [
+                each[ours].drained.per_second / each[theirs].drained.per_second
+                for each in by_round
+                if ours in each and theirs in each
+            ]
+            yield Row(f"{NAMES[ours]} ÷ {NAMES[theirs]}", median(ratios), "×", at_least=at_least)
+    for who, found in counted.items():
         target = SERVICE_PER_SECOND if who == SERVICE else None
-        yield Row(NAMES[who], median(rates), "events/s", at_least=target)
-    for who in counted:
-        yield Row(f"processor time, {NAMES[who]}", median(cpu_of(each[who].drained) for each in by_round), "µs/event")
-    for who in counted:
-        broker = median(each[who].broker_cpu_seconds / each[who].drained.events * 1e6 for each in by_round)
+        yield Row(NAMES[who], median(one.drained.per_second for one in found), "events/s", at_least=target)
+    for who, found in counted.items():
+        yield Row(f"processor time, {NAMES[who]}", median(cpu_of(one.drained) for one in found), "µs/event")
+    for who, found in counted.items():
+        broker = median(one.broker_cpu_seconds / one.drained.events * 1e6 for one in found)
         yield Row(f"processor time of the broker meanwhile, {NAMES[who]}", broker, "µs/event")
-    for who in counted:
-        yield Row(f"memory at most, {NAMES[who]}", max(each[who].drained.rss_peak_mb for each in by_round), "MB")
+    for who, found in counted.items():
+        yield Row(f"memory at most, {NAMES[who]}", max(one.drained.rss_peak_mb for one in found), "MB")
+
+
+def _counts(taken: Taken) -> bool:
+    return taken.outputs is None or taken.outputs.equal
 
 
 def main(arguments: list[str] | None = None) -> int:
