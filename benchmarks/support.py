@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -128,10 +128,15 @@ class Installation:
         """Return the broker's address."""
         return self.kafka.bootstrap_servers
 
-    def worker(self, name: str = "worker-1", settings: Mapping[str, str] | None = None) -> tuple[Running, int]:
+    def worker(
+        self,
+        name: str = "worker-1",
+        settings: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "cli.main", "worker"),
+    ) -> tuple[Running, int]:
         """Start a detection worker in recorded time; return it and its http port. Its data are below its name.
 
-        `settings`: further ones, or others, as environment variables.
+        `settings`: further ones, or others, as environment variables. `program`: another than the service's own command.
         """
         port = free_port()
         environment = {
@@ -144,7 +149,7 @@ class Installation:
             "HOTLINE_WATCH_PSEUDONYM_KEYS": orjson.dumps([{"id": "k1", "secret_file": str(self._secret)}]).decode(),
             **(settings or {}),
         }
-        return self.run(name, ["-m", "cli.main", "worker"], environment), port
+        return self.run(name, list(program), environment), port
 
     def with_topics(self, prefix: str) -> "Installation":
         """Return this installation with another set of topics, created now."""
