@@ -89,10 +89,10 @@ def whole_tickets(events: int, year: int, prefix: str) -> list[bytes]:
     return list(generate_lines(tickets, year, start=date(year, 1, 6), identity="phone", prefix=prefix))
 
 
-def take_pipeline(installation: Installation, events: int) -> Drained:
-    """Measure one worker of the service over everything that waits."""
+def take_pipeline(installation: Installation, events: int, name: str = "worker-1") -> Drained:
+    """Measure one worker of the service, whose data are below its name, over everything that waits."""
     topics = installation.topics
-    worker, _ = installation.worker()
+    worker, _ = installation.worker(name)
     worker.wait_for("worker ready")
     watched = (topics.ticket_events, topics.tickets, topics.citizens)
     return drain(installation, worker, topics.worker_app_id, watched, events)

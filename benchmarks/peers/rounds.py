@@ -103,7 +103,7 @@ def _service(installation: Installation, name: str, lines: list[bytes]) -> Drain
     """Measure the whole service over topics of its own, with the same events on them."""
     own = installation.with_topics(f"{name}.")
     events = own.preload(lines)
-    drained = take_pipeline(own, events)
+    drained = take_pipeline(own, events, name)
     if refused := own.count(own.topics.quarantine):
         raise BenchmarkError(f"{refused} of {events} events were refused")
     return drained
