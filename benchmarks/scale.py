@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import logging
 import secrets
-import shutil
 import signal
 import sys
 import time
@@ -25,12 +24,12 @@ from benchmarks.endpoints import Endpoint
 from benchmarks.pipeline import EVENTS_PER_TICKET, patience_seconds, whole_tickets
 from benchmarks.report import RESULTS
 from benchmarks.result import Result, Row, lines, write_result
-from benchmarks.scale_burst import burst
+from benchmarks.scale_burst import Surge, burst
 from benchmarks.scale_model import RESULT, Measured
+from benchmarks.scale_recovery import Recovered, recover
 from benchmarks.scale_worker import WRITE_SECONDS
 from benchmarks.support import BenchmarkError, Installation, Running, lag_watch, scratch, usage_of
 from streams.metrics_flow import Stage
-from streams.topics import TopicSet
 
 EVENTS, QUICK_EVENTS = 100_000, 5_000
 WARNINGS, QUICK_WARNINGS = 2_000, 100
@@ -59,13 +58,15 @@ def run(quick: bool = False, events: int | None = None) -> Result:
     with scratch() as installation:
         one_way = installation.with_topics("one.")
         one = work(one_way, written, 1)
-        measured = _sizes(one_way, one, events // EVENTS_PER_TICKET)
-        recovery_seconds, changes = _recovery(one_way)
+        data_dir = one_way.directory / _name(one_way, 1)
+        state_bytes = _bytes(data_dir, "*") / (events // EVENTS_PER_TICKET)
+        recovered = recover(one_way, data_dir, lambda: _start(one_way, 1))
         two = work(installation.with_topics("two."), written, 2)
-        surge = burst(installation.with_topics("burst."), quick=quick)
+        flow = installation.with_topics("burst.")
+        surge = burst(flow, quick=quick)
         dispatch_ms = _dispatch(installation, QUICK_WARNINGS if quick else WARNINGS)
+        measured = _measured(flow, surge, dispatch_ms, state_bytes, recovered)
         partitions = installation.topics.partitions
-    measured = measured._replace(dispatch_ms=dispatch_ms, changes_per_second=changes / recovery_seconds)
     return Result(
         RESULT,
         "What an event costs, and what a burst does",
@@ -73,8 +74,7 @@ def run(quick: bool = False, events: int | None = None) -> Result:
         {
             "events": len(written),
             "partitions": partitions,
-            "changes recovered": changes,
-            "seconds of recovery": round(recovery_seconds, 2),
+            "changes recovered": recovered.changes,
             **surge.parameters(),
         },
         quick=quick,
@@ -144,49 +144,34 @@ def _wait_for_shares(installation: Installation, workers: int) -> None:
     wait_until(shared, lambda: None, 60.0, "not every worker has its partitions")
 
 
-def _sizes(installation: Installation, one: Worked, tickets: int) -> Measured:
-    """Return what the events have left: bytes on topics and in the tables, warnings."""
-    topics = installation.topics
-    kafka = installation.kafka.data_dir
+def _measured(
+    flow: Installation, surge: Surge, dispatch_ms: float, state_bytes: float, recovered: Recovered
+) -> Measured:
+    """Return what an event costs in a flow, which is more than in a backlog: batches are small."""
+    events, topics = flow.count(flow.topics.ticket_events), flow.topics
 
     def per_event(*names: str) -> float:
         folders = [f"{name}-{number}" for name in names for number in range(topics.partitions)]
-        return sum(_bytes(found, "*.log") for name in folders for found in kafka.rglob(name)) / one.events
+        data = flow.kafka.data_dir
+        return sum(_bytes(found, "*.log") for name in folders for found in data.rglob(name)) / events
 
-    warnings = installation.count(topics.alerts)
+    warnings = flow.count(topics.alerts)
     return Measured(
-        worker_us=one.per_event(one.cpu_seconds),
-        broker_us=one.per_event(one.broker_cpu_seconds),
-        warnings_per_event=warnings / one.events,
+        worker_us=surge.steady.worker_us,
+        broker_us=surge.steady.broker_us,
+        dispatch_ms=dispatch_ms,
+        warnings_per_event=warnings / events,
         source_bytes=per_event(topics.ticket_events),
         internal_bytes=per_event(topics.tickets, topics.citizens),
         changelog_bytes=per_event(topics.tickets_changelog, topics.citizens_changelog),
-        warning_bytes=per_event(topics.alerts) * one.events / max(1, warnings),
-        state_bytes=_bytes(installation.directory / _name(installation, 1), "*") / tickets,
-        dispatch_ms=0.0,
-        changes_per_second=0.0,
+        warning_bytes=per_event(topics.alerts) * events / max(1, warnings),
+        state_bytes=state_bytes,
+        changes_per_second=recovered.per_second,
     )
 
 
 def _bytes(folder: Path, pattern: str) -> int:
     return sum(file.stat().st_size for file in folder.rglob(pattern) if file.is_file())
-
-
-def _changes(installation: Installation) -> int:
-    topics: TopicSet = installation.topics
-    return sum(installation.count(name) for name in (topics.tickets_changelog, topics.citizens_changelog))
-
-
-def _recovery(installation: Installation) -> tuple[float, int]:
-    """Return by how many seconds a worker is ready later without its disk than with it, and the changes it read meanwhile."""
-    ready = {}
-    for disk in ("kept", "lost"):
-        if disk == "lost":
-            shutil.rmtree(installation.directory / _name(installation, 1))
-        worker = _start(installation, 1)
-        ready[disk] = worker.wait_for("worker ready")
-        worker.stop()
-    return max(0.01, ready["lost"] - ready["kept"]), _changes(installation)
 
 
 def _dispatch(installation: Installation, warnings: int) -> float:
@@ -218,6 +203,7 @@ def _dispatch(installation: Installation, warnings: int) -> float:
 def _hop_rows(one: Worked) -> tuple[Row, ...]:
     rest = one.cpu_seconds - sum(one.hop_seconds.values())
     return (
+        Row("processor time of one worker over a backlog", one.per_event(one.cpu_seconds), "µs/event"),
         *(Row(f"of it {stage.value}", one.per_event(one.hop_seconds[stage.value]), "µs/event") for stage in HOPS),
         Row("of it the rest: Kafka client, changelog, RocksDB's writes, threads", one.per_event(rest), "µs/event"),
     )
@@ -225,6 +211,7 @@ def _hop_rows(one: Worked) -> tuple[Row, ...]:
 
 def _two_rows(one: Worked, two: Worked) -> tuple[Row, ...]:
     return (
+        Row("processor time of the broker meanwhile", one.per_event(one.broker_cpu_seconds), "µs/event"),
         Row("two workers, processor time of both", two.per_event(two.cpu_seconds), "µs/event"),
         Row("two workers ÷ one, processor time per event", two.cpu_seconds / one.cpu_seconds, "×"),
         Row("one worker", one.events / one.seconds, "events/s"),

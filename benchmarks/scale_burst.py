@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from benchmarks.pipeline import whole_tickets
+from benchmarks.pipeline import broker_usage, whole_tickets
 from benchmarks.result import Row
 from benchmarks.support import BenchmarkError, Installation, lag_watch
 from streams.bulk import Record, send_many
@@ -21,14 +21,29 @@ QUICK_SECONDS = 5
 CATCH_UP_SECONDS = 300
 YEAR = 2026
 SEND_EVERY_SECONDS = 0.05
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.25
+WARM_UP_SECONDS = 2.0
 
 
 class Seen(NamedTuple):
-    """How many records were not acknowledged at a moment; seconds since the beginning."""
+    """How many records were not acknowledged at a moment, and the processor time used by then; seconds since the beginning."""
 
     at: float
     lag: int
+    worker_seconds: float = 0.0
+    broker_seconds: float = 0.0
+
+
+class Cost(NamedTuple):
+    """Processor time by event, in microseconds."""
+
+    worker_us: float
+    broker_us: float
+
+
+def _cost(first: Seen, last: Seen, events: float) -> Cost:
+    worker, broker = last.worker_seconds - first.worker_seconds, last.broker_seconds - first.broker_seconds
+    return Cost(worker / events * 1e6, broker / events * 1e6)
 
 
 class Surge(NamedTuple):
@@ -37,6 +52,22 @@ class Surge(NamedTuple):
     seen: tuple[Seen, ...]
     began_at: float
     ended_at: float
+    steady_per_second: int = STEADY_PER_SECOND
+    burst_per_second: int = BURST_PER_SECOND
+
+    @property
+    def steady(self) -> Cost:
+        """Return what an event costs at the steady pace, from the second on which the worker has taken up."""
+        before = [one for one in self.seen if WARM_UP_SECONDS <= one.at < self.began_at]
+        return _cost(before[0], before[-1], self.steady_per_second * (before[-1].at - before[0].at))
+
+    @property
+    def in_burst(self) -> Cost:
+        """Return what an event costs from the burst's beginning until nothing is left of it."""
+        first = next(one for one in self.seen if one.at >= self.began_at)
+        after = self.seen[-1].at - self.ended_at
+        events = self.burst_per_second * (self.ended_at - first.at) + self.steady_per_second * after
+        return _cost(first, self.seen[-1], events)
 
     @property
     def steady_lag(self) -> int:
@@ -59,6 +90,8 @@ class Surge(NamedTuple):
     def rows(self) -> tuple[Row, ...]:
         """Return the figures."""
         return (
+            Row("processor time of the worker in the burst", self.in_burst.worker_us, "µs/event"),
+            Row("processor time of the broker in the burst", self.in_burst.broker_us, "µs/event"),
             Row("records not acknowledged at the steady pace, at most", self.steady_lag),
             Row("records not acknowledged in or after the burst, at most", self.lag_max),
             Row("from the burst's end until no more were than before it", self.catch_up_seconds, "s"),
@@ -140,7 +173,12 @@ def burst(installation: Installation, *, quick: bool) -> Surge:
                 time.sleep(0.01)
             while not _over(seen, steady, lasting) and sender.failed is None:
                 worker.check()
-                seen.append(Seen(time.monotonic() - sender.began, watch.remaining()))
+                at, worker_used, broker_used = (
+                    time.monotonic() - sender.began,
+                    worker.usage(),
+                    broker_usage(installation),
+                )
+                seen.append(Seen(at, watch.remaining(), worker_used.cpu_seconds, broker_used.cpu_seconds))
                 time.sleep(POLL_SECONDS)
         finally:
             sender.stop.set()

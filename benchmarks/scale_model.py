@@ -83,8 +83,8 @@ class Measured(NamedTuple):
 
 
 _ROWS = {
-    "worker_us": ("processor time of the worker", "µs/event"),
-    "broker_us": ("processor time of the broker meanwhile", "µs/event"),
+    "worker_us": ("processor time of the worker at the steady pace", "µs/event"),
+    "broker_us": ("processor time of the broker at the steady pace", "µs/event"),
     "dispatch_ms": ("processor time of dispatch, for each subscriber of a warning", "ms"),
     "warnings_per_event": ("versions of warnings", "for each event"),
     "source_bytes": ("on `hotline.ticket-events`", "bytes/event"),

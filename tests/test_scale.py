@@ -11,6 +11,7 @@ from benchmarks import scale_model
 from benchmarks.result import Result, read_results
 from benchmarks.scale_burst import Seen, Surge
 from benchmarks.scale_model import KEPT, REGIONS, RESULT, Assumed, Measured, Region, model, needs_of, page
+from benchmarks.scale_recovery import Recovered
 from benchmarks.scale_worker import meter
 from benchmarks.support import BenchmarkError
 from streams.metrics_flow import Stage
@@ -105,9 +106,28 @@ def test_a_burst_is_over_when_no_more_is_behind_than_before_it() -> None:
     assert surge.catch_up_seconds == 3.5
 
 
+def test_an_event_costs_what_was_used_by_the_events_of_its_stretch() -> None:
+    seen = (
+        Seen(0, 0, 1.0, 1.0),
+        Seen(2, 0, 2.0, 1.0),
+        Seen(8, 0, 3.2, 1.6),
+        Seen(10, 0, 4.0, 2.0),
+        Seen(25, 0, 6.1, 4.1),
+    )
+    surge = Surge(seen, began_at=10.0, ended_at=20.0, steady_per_second=200, burst_per_second=2_000)
+    assert surge.steady == pytest.approx((1_000.0, 500.0))  # 1,200 events from second 2 to second 8
+    assert surge.in_burst == pytest.approx((100.0, 100.0))  # 20,000 and, until it was over, 1,000
+
+
 def test_a_burst_that_was_never_caught_up_with_is_a_failure() -> None:
     with pytest.raises(BenchmarkError, match="not gone 5 s after"):
         _ = _surge((1, 150), (12, 900), (25, 800)).catch_up_seconds
+
+
+def test_recovery_that_the_disk_makes_no_difference_to_is_no_measurement() -> None:
+    assert Recovered(300_000, 2.0).per_second == 150_000
+    with pytest.raises(BenchmarkError, match="too few"):
+        _ = Recovered(300, -0.1).per_second
 
 
 def test_a_hop_is_metered_and_still_answers() -> None:
