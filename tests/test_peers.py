@@ -170,6 +170,7 @@ def test_a_ratio_is_the_middle_one_of_the_rounds_that_both_took_part_in() -> Non
     ]
     rows = {row.name: row for row in rows_of(turns)}
     assert rows["this engine ÷ Quix Streams"].value == 2.0
+    assert rows["this engine ÷ Quix Streams, the worst round"].value == 1.5
     assert rows["this engine ÷ stock Faust"].value == 7.0
     assert rows["this engine ÷ stock Faust"].met is True
 

@@ -95,6 +95,8 @@ def rows_of(turns: Sequence[Sequence[Taken]]) -> Iterable[Row]:
                 if ours in each and theirs in each
             ]
             yield Row(f"{NAMES[ours]} ÷ {NAMES[theirs]}", median(ratios), "×", at_least=at_least)
+            if len(ratios) > 1:
+                yield Row(f"{NAMES[ours]} ÷ {NAMES[theirs]}, the worst round", min(ratios), "×")
     for who, found in counted.items():
         target = SERVICE_PER_SECOND if who == SERVICE else None
         yield Row(NAMES[who], median(one.drained.per_second for one in found), "events/s", at_least=target)
