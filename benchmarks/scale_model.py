@@ -31,6 +31,7 @@ class Assumed(NamedTuple):
     events_of_direct: int = 3
     peak_factor: int = 10
     busy_at_peak: float = 0.5
+    workers_min: int = 2
     partitions_per_worker: int = 2
     partitions_min: int = 8
     replicas: int = 3
@@ -123,7 +124,7 @@ def needs_of(region: Region, cost: Measured, assumed: Assumed) -> Needs:
     mean = per_day / DAY_SECONDS
     peak = mean * assumed.peak_factor
     worker_cores = peak * cost.worker_us / 1e6
-    workers = max(1, math.ceil(worker_cores / assumed.busy_at_peak))
+    workers = max(assumed.workers_min, math.ceil(worker_cores / assumed.busy_at_peak))
     partitions = max(assumed.partitions_min, workers * assumed.partitions_per_worker)
     warnings = per_day * cost.warnings_per_event
     written = (
@@ -196,7 +197,7 @@ def _arithmetic(region: Region, one: Needs, cost: Measured, by: Assumed) -> Iter
     )
     yield (
         f"workers: {_number(one.peak_per_second)}/s × {_number(cost.worker_us)} µs = {_number(one.worker_cores)} cores; "
-        f"each at most {by.busy_at_peak:.0%} busy: {one.workers:,}; partitions: {by.partitions_per_worker} for each, "
+        f"each at most {by.busy_at_peak:.0%} busy, at least {by.workers_min}: {one.workers:,}; partitions: {by.partitions_per_worker} for each, "
         f"at least {by.partitions_min}"
     )
     yield (

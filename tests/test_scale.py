@@ -37,7 +37,7 @@ def test_what_a_hotline_needs_follows_from_what_an_event_costs() -> None:
     assert found.events_per_day == 864_000
     assert (found.events_per_second, found.peak_per_second) == (10, 100)
     assert found.worker_cores == pytest.approx(0.02)
-    assert (found.workers, found.partitions) == (1, 8)
+    assert (found.workers, found.partitions) == (2, 8)
     assert found.broker_cores == pytest.approx(0.015)
     assert found.warnings_per_day == 8_640
     assert found.dispatch_cores == pytest.approx(8_640 / 86_400 * 10 * 2 * 0.004)
@@ -47,16 +47,16 @@ def test_what_a_hotline_needs_follows_from_what_an_event_costs() -> None:
     assert found.warnings_disk == pytest.approx(8_640 * 1_098 * 1_000 * 3)
     assert found.state_disk == 144_000 * 366 * 2_000
     assert found.changelog_disk == found.state_disk * 2 * 3
-    assert found.recovery_seconds == pytest.approx(144_000 * 366 * 2 * 2 / 50_000)
+    assert found.recovery_seconds == pytest.approx(144_000 * 366 * 2 * 2 / 50_000 / 2)
 
 
 def test_more_workers_are_asked_for_than_would_be_busy_at_the_peak_and_recover_side_by_side() -> None:
     found = needs_of(Region("a large place", 144_000 * 300), COST, ASSUMED)
     assert found.worker_cores == pytest.approx(6.0)
     assert (found.workers, found.partitions) == (12, 24)
-    alone = needs_of(Region("a large place", 144_000 * 300), COST, ASSUMED._replace(busy_at_peak=6.0))
-    assert alone.workers == 1
-    assert alone.recovery_seconds == pytest.approx(12 * found.recovery_seconds)
+    few = needs_of(Region("a large place", 144_000 * 300), COST, ASSUMED._replace(busy_at_peak=6.0))
+    assert few.workers == 2
+    assert few.recovery_seconds == pytest.approx(6 * found.recovery_seconds)
 
 
 def _result(**changed: Any) -> Result:
