@@ -197,7 +197,8 @@ def _arithmetic(region: Region, one: Needs, cost: Measured, by: Assumed) -> Iter
     )
     yield (
         f"workers: {_number(one.peak_per_second)}/s × {_number(cost.worker_us)} µs = {_number(one.worker_cores)} cores; "
-        f"each at most {by.busy_at_peak:.0%} busy, at least {by.workers_min}: {one.workers:,}; partitions: {by.partitions_per_worker} for each, "
+        f"each at most {by.busy_at_peak:.0%} busy, at least {by.workers_min}: {one.workers:,}; "
+        f"partitions: {by.partitions_per_worker} for each, "
         f"at least {by.partitions_min}"
     )
     yield (
