@@ -103,11 +103,16 @@ class OurJob:
         await asyncio.gather(*(send_many(producer, *lane, records) for lane, records in lanes.items()))
 
 
+def _settle() -> None:
+    """Look for cycles rarely, as the service's worker does: what is there now stays."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+
+
 def main() -> None:
     """Run the job as the arguments say, until SIGTERM."""
-    ours = OurJob(Host.from_arguments())
-    # As the service's own worker does: what is there now stays.
-    run_worker(ours.app, on_ready=lambda: (gc.collect(), gc.freeze(), gc.set_threshold(100_000, 20, 100), None)[-1])
+    run_worker(OurJob(Host.from_arguments()).app, on_ready=_settle)
 
 
 if __name__ == "__main__":
