@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("cli.init", "Write a commented configuration and fresh secrets into a new directory."),
     "doctor": ("cli.doctor", "Say what is missing or wrong with an installation, and what to do."),
     "up": ("cli.up", "Run the durable single-machine service: broker, workers, dispatch."),
+    "state": ("cli.state", "Compare a worker's tables with their changelogs."),
     "backup": ("cli.backup", "Write state, deliveries, configuration and secrets of one machine into one file."),
     "restore": ("cli.restore", "Make an installation of a backup again."),
     "worker": ("cli.worker", "Run one detection worker: intake, tickets, citizens."),
