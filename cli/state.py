@@ -37,7 +37,7 @@ def state() -> None:
 def verify(
     table: Annotated[list[Table] | None, typer.Option(help="Only this table; may be repeated.")] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(help="The data directory of a stopped process, or of `up`; else the settings'.")
+        Path | None, typer.Option(help="The data directory of a stopped process, in place of the settings'.")
     ] = None,
     bootstrap_servers: BootstrapOption = None,
     prefix: PrefixOption = None,
