@@ -6,6 +6,7 @@ and debts does not have to read any state.
 """
 
 import struct
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -59,3 +60,10 @@ def unpack(value: bytes) -> Stored:
         Out(topic, partition, key, body.encode(), source_ts) for topic, partition, key, body, source_ts in pending
     )
     return Stored(None if due_at == _NEVER else due_at, offset, outs, value[start + length :])
+
+
+def with_body(value: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """Return the value with another body, made from its own; deadline, offset and debts stay as they are."""
+    _, _, length = _HEAD.unpack_from(value)
+    start = _HEAD.size + length
+    return value[:start] + change(value[start:])

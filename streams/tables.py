@@ -72,8 +72,8 @@ PartitionHook = Callable[[int], None]
 class BulkTable(faust.Table[Any, Any]):
     """A changelogged table of bytes. See the head of this module.
 
-    `type_id` and `schema` (1–255 each) stand before every stored value; `upgrade(schema, payload)` turns a payload of
-    an older schema into the present one. `die` ends the process; `alarm(kind, partition, count)` reports
+    `type_id` and `schema` (1–255 each) stand before every stored value; `upgrade(schema, key, payload)` turns a
+    payload of an older schema into the present one. `die` ends the process; `alarm(kind, partition, count)` reports
     "foreign_record" and "second_writer".
     """
 
@@ -89,7 +89,7 @@ class BulkTable(faust.Table[Any, Any]):
         type_id: int,
         schema: int,
         die: Callable[[BaseException], None],
-        upgrade: Callable[[int, bytes], bytes] | None = None,
+        upgrade: Callable[[int, bytes, bytes], bytes] | None = None,
         alarm: Alarm | None = None,
         limits: RocksLimits = LIMITS,
     ) -> None:
@@ -143,7 +143,7 @@ class BulkTable(faust.Table[Any, Any]):
                 value = changes[key]
                 return None if value is None else value[HEADER_BYTES:]
         stored = self._read(partition, key)
-        return None if stored is None else self._payload(partition, stored)
+        return None if stored is None else self._payload(partition, key, stored)
 
     def put(self, partition: int, key: bytes, value: bytes) -> None:
         """Set a value. Raises PartitionLostError."""
@@ -154,13 +154,17 @@ class BulkTable(faust.Table[Any, Any]):
         self._change(partition, key, None)
 
     def partition_items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """All keys and values of a partition, the unflushed ones last. Nothing of RocksDB is held between two items."""
+        """All keys and values of a partition, the unflushed ones last. Nothing of RocksDB is held between two items.
+
+        A value of an older schema comes as it is stored, for a start must not wait for all of them: `get` upgrades it.
+        """
         if partition not in self._ready:
             raise PartitionLostError(f"{self.name}-{partition} is not recovered here")
         changed = {**self._flushing.get(partition, {}), **self._dirty.get(partition, {})}
         for key, stored in self.store.scan(partition):
             if key not in changed:
-                yield key, self._payload(partition, stored)
+                self._check(partition, stored)
+                yield key, stored[HEADER_BYTES:]
         for key, value in changed.items():
             if value is not None:
                 yield key, value[HEADER_BYTES:]
@@ -186,21 +190,22 @@ class BulkTable(faust.Table[Any, Any]):
             raise
         return stored
 
-    def _payload(self, partition: int, stored: bytes) -> bytes:
+    def _payload(self, partition: int, key: bytes, stored: bytes) -> bytes:
         self._check(partition, stored)
-        if stored[1] == self.header[1]:
+        if stored[1] == self.header[1] or self._upgrade is None:
             return stored[HEADER_BYTES:]
-        if self._upgrade is None:
-            raise ForeignValueError(f"{self.name}-{partition}: no upgrade from schema {stored[1]}")
-        return self._upgrade(stored[1], stored[HEADER_BYTES:])
+        return self._upgrade(stored[1], key, stored[HEADER_BYTES:])
 
     def _check(self, partition: int, stored: bytes) -> None:
         if len(stored) < HEADER_BYTES or stored[0] != self.header[0]:
             raise ForeignValueError(f"{self.name}-{partition}: a value is not of type {self.header[0]}")
         if stored[1] > self.header[1]:
             raise NewerSchemaError(
-                f"{self.name}-{partition}: schema {stored[1]} was written by a later release than {self.header[1]}"
+                f"{self.name}-{partition}: schema {stored[1]} was written by a later release, this one knows up to "
+                f"{self.header[1]}: start that release again, or restore a backup made before it"
             )
+        if stored[1] < self.header[1] and self._upgrade is None:
+            raise ForeignValueError(f"{self.name}-{partition}: no upgrade from schema {stored[1]}")
 
     # -- writing
 

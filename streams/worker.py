@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from rules.engine import Engine
 from rules.intake import Reader
 from rules.messages import ReviewMessage, TickMessage, encode
+from rules.migrations import CITIZEN_STEPS, STATE_SCHEMA, TICKET_STEPS, Steps
 from rules.pack import Pack, default_pack, load_pack
 from rules.reckoning import Reckoning, load_reckoning
 from rules.sealing import Posts, load_posts
@@ -32,6 +33,7 @@ from streams.reloading import PackWatcher, ReckoningWatcher
 from streams.roles import Role
 from streams.routes import SOURCE_TS, Out, source_ts_of
 from streams.settings import Settings
+from streams.state_upgrade import upgrades
 from streams.tables import BulkTable
 from streams.ticket_partition import KEPT_TICKETS, TicketPartition
 from streams.topics_admin import require_topics
@@ -39,7 +41,6 @@ from streams.topics_admin import require_topics
 log = logging.getLogger(__name__)
 
 TICKETS_TYPE, CITIZENS_TYPE = 1, 2
-STATE_SCHEMA = 2
 """2: repeats know of other complaints, limits in work days are kept as they were given. States of schema 1 are read as they are."""
 RELOAD_SECONDS = 5.0
 IDLE_TICK_SECONDS = 30.0
@@ -80,8 +81,8 @@ class Worker:
         self.reference = ReferenceFeed(settings.bootstrap_servers, self.topics.reference, die)
         self.intake = Intake(self.topics, settings.load_keys(), self.metrics, self._reader(pack), self.reference)
         self.app = self._make_app()
-        self.tickets = self._make_table("tickets", TICKETS_TYPE)
-        self.citizens = self._make_table("citizens", CITIZENS_TYPE)
+        self.tickets = self._make_table("tickets", TICKETS_TYPE, TICKET_STEPS)
+        self.citizens = self._make_table("citizens", CITIZENS_TYPE, CITIZEN_STEPS)
         self.ticket_partitions: dict[int, TicketPartition] = {}
         self.citizen_partitions: dict[int, CitizenPartition] = {}
         self._last_tick: dict[int, int] = {}
@@ -107,14 +108,14 @@ class Worker:
             commit_interval_seconds=settings.commit_interval_seconds,
         )
 
-    def _make_table(self, name: str, type_id: int) -> BulkTable:
+    def _make_table(self, name: str, type_id: int, steps: Steps) -> BulkTable:
         table = BulkTable(
             self.app,
             name=name,
             partitions=self.topics.partitions,
             type_id=type_id,
             schema=STATE_SCHEMA,
-            upgrade=lambda _, payload: payload,
+            upgrade=upgrades(steps),
             die=die,
             alarm=self.metrics.table_alarm,
         )

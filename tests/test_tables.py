@@ -279,14 +279,14 @@ async def test_values_of_a_later_release_stop_the_worker(
 
 
 @pytest.mark.kafka
-async def test_values_of_an_older_schema_are_upgraded(owner: Callable[..., Owner]) -> None:
+async def test_values_of_an_older_schema_are_upgraded_when_they_are_read(owner: Callable[..., Owner]) -> None:
     older = owner(schema=1)
     async with running(older.app):
         await older.save(0, a=b"1")
-    newer = owner(upgrade=lambda schema, payload: b"%d:%s" % (schema, payload))
+    newer = owner(upgrade=lambda schema, key, payload: b"%d:%s:%s" % (schema, key, payload))
     async with running(newer.app):
-        assert newer.table.get(0, b"a") == b"1:1"
-        assert newer.content(0) == {b"a": b"1:1"}
+        assert newer.table.get(0, b"a") == b"1:a:1"
+        assert newer.content(0) == {b"a": b"1"}  # a scan takes them as they are
     without = owner()
     async with running(without.app):
         with pytest.raises(ForeignValueError):

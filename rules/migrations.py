@@ -1,0 +1,45 @@
+"""How states of earlier schemas become states of the present one: one pure step for each schema, from it to the next.
+
+A release that changes what `encode_state` writes raises STATE_SCHEMA, and adds the step from the schema before. Steps are never
+changed or removed: a ticket may sleep for years before it is read again. A state is migrated when it is read and written as new with
+its next change, so no start waits for all of them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+STATE_SCHEMA = 2
+"""of the states of tickets and of citizens that this release writes"""
+
+Step = Callable[[list[Any]], list[Any]]
+"""takes a state's JSON of one schema, returns that of the next"""
+Steps = Mapping[int, Step]
+"""by the schema that a step starts from"""
+
+
+def _ticket_from_1(parts: list[Any]) -> list[Any]:
+    """Repeats get the complaints beyond the window, of which schema 1 knew none."""
+    repeats = [[*told, []][:5] for told in parts[3]]
+    return [*parts[:3], repeats, *parts[4:]]
+
+
+def _citizen_from_1(parts: list[Any]) -> list[Any]:
+    """What lineages were told gets the complaints beyond the window, of which schema 1 knew none."""
+    told = {root: [*what, []][:3] for root, what in parts[4].items()}
+    return [*parts[:4], told, *parts[5:]]
+
+
+TICKET_STEPS: Steps = {1: _ticket_from_1}
+CITIZEN_STEPS: Steps = {1: _citizen_from_1}
+
+
+def migrated(body: bytes, schema: int, steps: Steps, to: int = STATE_SCHEMA) -> bytes:
+    """Return a state of an earlier schema as one of schema `to`. Raises LookupError where a step is missing."""
+    parts = orjson.loads(body)
+    for number in range(schema, to):
+        if number not in steps:
+            raise LookupError(f"there is no way from state schema {number} to {number + 1}")
+        parts = steps[number](parts)
+    return orjson.dumps(parts)
