@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 STATE_SCHEMA = 2
-"""of the states of tickets and of citizens that this release writes"""
+"""of the states of tickets and of citizens that this release writes. 2: repeats know of other complaints, limits in work days are kept as
+they were given (those of schema 1 are read as they are)."""
 
 Step = Callable[[list[Any]], list[Any]]
 """takes a state's JSON of one schema, returns that of the next"""

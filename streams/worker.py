@@ -41,7 +41,6 @@ from streams.topics_admin import require_topics
 log = logging.getLogger(__name__)
 
 TICKETS_TYPE, CITIZENS_TYPE = 1, 2
-"""2: repeats know of other complaints, limits in work days are kept as they were given. States of schema 1 are read as they are."""
 RELOAD_SECONDS = 5.0
 IDLE_TICK_SECONDS = 30.0
 TICK_AHEAD = 10_000_000
