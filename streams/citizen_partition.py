@@ -8,7 +8,7 @@ from rules.citizens import CitizenState, decode_state, encode_state, on_claim
 from rules.matter import MatterConfig
 from rules.messages import ClaimMessage, RepeatMessage, WireError, decode, encode
 from streams.batches import PartitionLostError
-from streams.partition import Incoming, Refusal, Table, Touched, open_partition, quarantine
+from streams.partition import Incoming, Refusal, Table, Touched, debts_of, quarantine
 from streams.routes import Out, partition_of
 from streams.tables import TableError
 from streams.topics import TopicSet
@@ -41,9 +41,8 @@ class CitizenPartition:
         self._matter = matter
         self._topics = topics
         self._watch = watch
-        opened = open_partition(table, partition, first_offset)
-        self.owed = opened.owed
-        self.keys = opened.keys
+        self.owed = debts_of(table, partition, first_offset)
+        self.keys = table.count(partition)
 
     def handle(self, records: Iterable[Incoming]) -> list[Out]:
         """Apply a batch: write each touched key once, and return the repeat facts that must be sent before the batch is done."""

@@ -8,14 +8,18 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+import orjson
+
 from models.quarantine import QuarantineRecord, RejectionReason
 from models.times import EARLIEST, LATEST, format_instant, instant_of
 from streams.routes import Out
-from streams.stored import Stored, head_of, pack, unpack
+from streams.stored import Stored, due_of, head_of, pack, unpack
 from streams.topics import TopicSet
 
 RESERVED = b"\x00"
 """No ticket and no citizen has a key that begins with NUL; ours do."""
+OWING_KEY = RESERVED + b"owing"
+"""the keys that the last batch left with outputs to send"""
 
 State = TypeVar("State")
 
@@ -31,6 +35,9 @@ class Table(Protocol):
 
     def partition_items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Return all keys and values of the partition."""
+
+    def count(self, partition: int) -> int:
+        """Return about how many keys the partition has."""
 
 
 class Incoming(NamedTuple):
@@ -67,32 +74,50 @@ def quarantine(topics: TopicSet, topic: str, partition: int, record: Incoming, w
 
 
 class Opened(NamedTuple):
-    """What a scan of the partition found: deadlines by key, and outputs that are still owed."""
+    """What a scan of the partition found: deadlines by key, and how many keys there are."""
 
     deadlines: list[tuple[int, str]]
-    owed: list[Out]
     keys: int
 
 
-def open_partition(table: Table, partition: int, first_offset: int) -> Opened:
-    """Scan a partition whose next record has the given offset.
-
-    Records from there on were never acknowledged, so what their keys owe is owed still.
-    """
+def open_partition(table: Table, partition: int) -> Opened:
+    """Scan a partition for the deadlines of its keys."""
     deadlines: list[tuple[int, str]] = []
-    owed: list[tuple[int, tuple[Out, ...]]] = []
     keys = 0
     for key, value in table.partition_items(partition):
         if key.startswith(RESERVED):
             continue
         keys += 1
+        due_at = due_of(value)
+        if due_at is not None:
+            deadlines.append((due_at, key.decode()))
+    return Opened(deadlines, keys)
+
+
+def debts_of(table: Table, partition: int, first_offset: int) -> list[Out]:
+    """Return what a partition still owes whose next record has the given offset.
+
+    Only the last batch can owe anything: every earlier one was sent before the next was begun. Its keys are named in a record of their
+    own, which is written before their states, so that no key with a debt goes unnamed however much of the batch became durable; and
+    records from `first_offset` on were never acknowledged, so what they owe is owed still.
+    """
+    named = table.get(partition, OWING_KEY)
+    keys = _all_keys(table, partition) if named is None else [key.encode() for key in orjson.loads(named)]
+    owed: list[tuple[int, tuple[Out, ...]]] = []
+    for key in keys:
+        value = table.get(partition, key)
+        if value is None:
+            continue
         head = head_of(value)
-        if head.due_at is not None:
-            deadlines.append((head.due_at, key.decode()))
         if head.owes and head.offset >= first_offset:
             owed.append((head.offset, unpack(value).pending))
     owed.sort(key=lambda one: one[0])
-    return Opened(deadlines, [out for _, outs in owed for out in outs], keys)
+    return [out for _, outs in owed for out in outs]
+
+
+def _all_keys(table: Table, partition: int) -> Iterator[bytes]:
+    """Return every key: a table that was written before there was that record is looked through."""
+    return (key for key, _ in table.partition_items(partition) if not key.startswith(RESERVED))
 
 
 class Kept(Generic[State]):
@@ -155,6 +180,8 @@ class Touched(Generic[State]):
     def write(self, table: Table, partition: int, encode: Callable[[State], tuple[int | None, bytes]]) -> list[Out]:
         """Write every changed key and return all outputs, in the order in which the keys were first touched."""
         every: list[Out] = []
+        if self.outs:  # before any state: see `debts_of`
+            table.put(partition, OWING_KEY, orjson.dumps([key for key, outs in self.outs.items() if outs]))
         for key, state in self.states.items():
             outs = self.outs.get(key)
             if outs is not None:  # else it was only read

@@ -14,6 +14,7 @@ import orjson
 from streams.routes import Out
 
 _HEAD = struct.Struct(">qqI")
+_DUE = struct.Struct(">q")
 _NEVER = 2**62
 
 
@@ -43,6 +44,12 @@ def pack(stored: Stored) -> bytes:
     )
     due_at = _NEVER if stored.due_at is None else stored.due_at
     return _HEAD.pack(due_at, stored.offset, len(pending)) + pending + stored.body
+
+
+def due_of(value: bytes) -> int | None:
+    """Return the time of a value's next deadline alone: a scan asks it of every key."""
+    due_at: int = _DUE.unpack_from(value)[0]
+    return None if due_at == _NEVER else due_at
 
 
 def head_of(value: bytes) -> Head:

@@ -24,7 +24,7 @@ from rules.messages import (
 from rules.state import TicketState, decode_state, encode_state
 from rules.tickets import ConflictingBody, Output, RefusedMerge, on_message, on_time, review
 from streams.batches import PartitionLostError
-from streams.partition import RESERVED, Incoming, Kept, Refusal, Table, Touched, open_partition, quarantine
+from streams.partition import RESERVED, Incoming, Kept, Refusal, Table, Touched, debts_of, open_partition, quarantine
 from streams.routes import Out, partition_of
 from streams.tables import TableError
 from streams.topics import TopicSet
@@ -85,8 +85,8 @@ class TicketPartition:
         self._kept = Kept[TicketState](KEPT_TICKETS // topics.partitions)
         self._topics = topics
         self._watch = watch
-        opened = open_partition(table, partition, first_offset)
-        self.owed = opened.owed
+        self.owed = debts_of(table, partition, first_offset)
+        opened = open_partition(table, partition)
         self.keys = opened.keys
         self._heap = opened.deadlines
         heapq.heapify(self._heap)

@@ -35,6 +35,10 @@ class DictTable:
             if number == partition:
                 yield key, value
 
+    def count(self, partition: int) -> int:
+        """Return how many keys the partition has."""
+        return sum(1 for _ in self.partition_items(partition))
+
     def flush(self, keys: int | None = None) -> None:
         """Make the changes durable, or only the first few of them."""
         for name in list(self.changes)[:keys]:

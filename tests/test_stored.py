@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.partition import RESERVED, open_partition
+from streams.partition import OWING_KEY, RESERVED, debts_of, open_partition
 from streams.routes import Out
-from streams.stored import Head, Stored, head_of, pack, unpack
+from streams.stored import Head, Stored, due_of, head_of, pack, unpack
 from tests.partition_support import DictTable
 
 TIMES = st.none() | st.integers(0, 2**61)
@@ -33,13 +34,14 @@ def test_what_is_packed_comes_back(value: Stored) -> None:
 @given(VALUES)
 def test_the_head_tells_deadline_offset_and_debt(value: Stored) -> None:
     assert head_of(pack(value)) == Head(value.due_at, value.offset, bool(value.pending))
+    assert due_of(pack(value)) == value.due_at
 
 
 def _out(name: str) -> Out:
     return Out("hw.alerts", 0, name, b"{}", 5)
 
 
-def test_a_scan_finds_deadlines_and_what_the_unacknowledged_keys_owe_in_the_order_of_their_records() -> None:
+def _table(named: bytes | None = None) -> DictTable:
     table = DictTable()
     for key, due_at, offset, pending in (
         ("late", 30, 12, (_out("c"), _out("d"))),
@@ -50,7 +52,27 @@ def test_a_scan_finds_deadlines_and_what_the_unacknowledged_keys_owe_in_the_orde
         table.put(0, key.encode(), pack(Stored(due_at, offset, pending, b"{}")))
     table.put(0, RESERVED + b"clock", b"5")
     table.put(1, b"elsewhere", pack(Stored(1, 99, (_out("x"),), b"{}")))
-    opened = open_partition(table, 0, first_offset=10)
+    if named is not None:
+        table.put(0, OWING_KEY, named)
+    return table
+
+
+def test_a_scan_finds_deadlines() -> None:
+    opened = open_partition(_table(), 0)
     assert sorted(opened.deadlines) == [(10, "acknowledged"), (20, "nothing owed"), (30, "late")]
-    assert [out.key for out in opened.owed] == ["b", "c", "d"]
     assert opened.keys == 4
+
+
+@pytest.mark.parametrize(
+    ("named", "owed"),
+    [
+        (b'["early","late","acknowledged","nothing owed","never written"]', ["b", "c", "d"]),
+        (b'["late"]', ["c", "d"]),
+        (b"[]", []),
+        (None, ["b", "c", "d"]),
+    ],
+)
+def test_debts_are_those_of_the_named_unacknowledged_keys_in_the_order_of_their_records(
+    named: bytes | None, owed: list[str]
+) -> None:
+    assert [out.key for out in debts_of(_table(named), 0, first_offset=10)] == owed
