@@ -28,6 +28,7 @@ NAMES = (
     "restore",
     "backtest",
     "memory",
+    "recovery",
     "screening",
 )
 
