@@ -29,7 +29,8 @@ from rules.pseudonym import PseudonymKey
 from streams.bulk import Record, send_many
 from streams.citizen_partition import CitizenPartition
 from streams.metrics import WorkerMetrics
-from streams.partition import Incoming
+from streams.partition import OWING_KEY, RESERVED, Incoming
+from streams.stored import pack, unpack
 from streams.ticket_partition import TicketPartition
 from streams.ticking import send_ticks
 from streams.topics import TopicSet
@@ -70,22 +71,29 @@ class _Table:
 
 def shapes() -> tuple[list[Shape], list[Shape]]:
     """Return the states of some open tickets and of their citizens, as the service's own steps make them."""
-    topics, pack = TopicSet(partitions=1), default_pack()
-    watch = WorkerMetrics(pack, CollectorRegistry())
+    topics, rules = TopicSet(partitions=1), default_pack()
+    watch = WorkerMetrics(rules, CollectorRegistry())
     tickets, citizens = _Table(), _Table()
-    tickets_at_work = TicketPartition(0, tickets, Engine(pack), topics, watch, 0)
+    tickets_at_work = TicketPartition(0, tickets, Engine(rules), topics, watch, 0)
     citizens_at_work = CitizenPartition(0, citizens, MatterConfig(), topics, watch, 0)
     events = (to_event(decode_event(line), KEYS) for line in islice(first_events(SHAPES), SHAPES * EVENTS_PER_TICKET))
     batch = [Incoming(number, encode(EventMessage(event)), None) for number, event in enumerate(events)]
     claims = [out.value for out in tickets_at_work.handle(batch) if out.topic == topics.citizens]
     citizens_at_work.handle([Incoming(number, value, None) for number, value in enumerate(claims)])
     kept = ([*table.values.items()] for table in (tickets, citizens))
-    of_tickets, of_citizens = ([one for one in items if not one[0].startswith(b"\0")] for items in kept)
+    of_tickets, of_citizens = (
+        [(key, pack(unpack(value)._replace(pending=()))) for key, value in items if not key.startswith(RESERVED)]
+        for items in kept
+    )
     return of_tickets, of_citizens
 
 
-def many(shape: list[Shape], number: int, header: bytes) -> Iterator[Record]:
-    """Yield so many changelog records: the shapes in turn, each time under a name of its own as long as the first."""
+def many(shape: list[Shape], number: int, header: bytes, partitions: int) -> Iterator[Record]:
+    """Yield so many changelog records: the shapes in turn, each time under a name of its own as long as the first.
+
+    All that they had to send was sent; of each partition a record says so before them.
+    """
+    yield from [Record(OWING_KEY, header + b"[]")] * partitions
     named = [(key, len(key) - len(key.rstrip(b"0123456789")), value) for key, value in shape]
     for count in range(number):
         key, digits, value = named[count % len(named)]
@@ -100,7 +108,11 @@ def run(quick: bool = False, tickets: int | None = None, citizens: int | None = 
     of_tickets, of_citizens = shapes()
     with scratch() as installation:
         topics = installation.topics
-        _fill(installation, topics.tickets_changelog, many(of_tickets, tickets, bytes((TICKETS_TYPE, STATE_SCHEMA))))
+        _fill(
+            installation,
+            topics.tickets_changelog,
+            many(of_tickets, tickets, bytes((TICKETS_TYPE, STATE_SCHEMA)), topics.partitions),
+        )
         lost = _start(installation)
         own = _start(installation)
         rows = [
@@ -115,7 +127,7 @@ def run(quick: bool = False, tickets: int | None = None, citizens: int | None = 
             _fill(
                 installation,
                 topics.citizens_changelog,
-                many(of_citizens, citizens, bytes((CITIZENS_TYPE, STATE_SCHEMA))),
+                many(of_citizens, citizens, bytes((CITIZENS_TYPE, STATE_SCHEMA)), topics.partitions),
             )
             shutil.rmtree(installation.directory / "worker-1")
             both = _start(installation)
