@@ -1,0 +1,173 @@
+"""What a simulated run does: events, bad input, and steps, all drawn from one seed and small enough to be read when a run fails."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import orjson
+
+from tests.histories import (
+    AMENDMENTS,
+    COMMENTS,
+    ENDS,
+    GRADES,
+    MATTERS,
+    PLAIN,
+    SPAN_DAYS,
+    TICKETS,
+    UNITS,
+    record_of,
+)
+
+PARTITIONS = 2
+WORKERS = 2
+TOPICS = ("source", "tickets", "citizens")
+
+Kind = Literal["produce", "work", "commit", "crash", "move", "lose_disk", "tick"]
+KINDS: tuple[Kind, ...] = (
+    *("produce",) * 3,
+    *("work",) * 12,
+    *("commit",) * 3,
+    "crash",
+    "move",
+    "lose_disk",
+    "tick",
+)
+CRASHES = ("debts", "changelog", "disk", "outputs", "acknowledge")
+"""after what of a batch's effects a process ends: some debts paid; some keys in the changelog; all of them, but nothing on disk; some
+outputs sent; all done, but nothing acknowledged"""
+CRASH_SHARE = 0.3
+BAD_INPUT = (b"", b"null", b"{", b'{"event_id":"x"}', b"\xff\xfe", b'{"event_id":"x","event_id":"y"}')
+PHONE = "199-0000-0001"
+_FREQUENT = ("dispatched", "return_requested", "return_denied", "designated", "resolved", "visited", "redo_ordered")
+_KINDS = (
+    *_FREQUENT * 3,
+    "return_approved",
+    "extension_approved",
+    "review_rejected",
+    "satisfaction_changed",
+    "recalled",
+)
+_OF_SEVERAL = ("merged", "linked", "amended", "voided")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that happens. What its numbers mean depends on what is there by then, so any step can be left out."""
+
+    kind: Kind
+    topic: str = "source"
+    partition: int = 0
+    worker: int = 0
+    size: int = 1
+    crash: str | None = None
+    after: int = 0
+    day: float = 0.0
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "work":
+                crash = f", crash after {self.after} of {self.crash}" if self.crash else ""
+                return f"work on {self.topic}-{self.partition}, {self.size} records{crash}"
+            case "produce":
+                return f"produce {self.size}"
+            case "tick":
+                return f"tick at day {self.day}"
+            case "move":
+                return f"move partition {self.partition} to worker {self.worker}"
+            case "commit":
+                return f"commit partition {self.partition}"
+            case _:
+                return f"{self.kind} of worker {self.worker}"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One run: the inputs in the order of production, and the steps."""
+
+    seed: int
+    inputs: tuple[bytes, ...]
+    steps: tuple[Step, ...]
+    in_order: bool
+    """the inputs come in the order of their time, tickets stand alone, ticks never lead: alert ids must be those of a plain run"""
+
+    def without(self, *, inputs: range | None = None, steps: range | None = None) -> Schedule:
+        """Return the schedule with some of its inputs or steps left out."""
+        kept_inputs = tuple(one for n, one in enumerate(self.inputs) if inputs is None or n not in inputs)
+        kept_steps = tuple(one for n, one in enumerate(self.steps) if steps is None or n not in steps)
+        return replace(self, inputs=kept_inputs, steps=kept_steps)
+
+    def __str__(self) -> str:
+        told = [f"seed {self.seed}, {'in order' if self.in_order else 'in any order'}; inputs:"]
+        told += [f"  {one.decode(errors='replace')}" for one in self.inputs]
+        return "\n".join([*told, "steps:", *(f"  {one}" for one in self.steps)])
+
+
+def draw(seed: int) -> Schedule:
+    """Return the schedule of a seed."""
+    chance = random.Random(seed)
+    in_order = chance.random() < 0.4
+    records = _history(chance, several=not in_order)
+    if in_order:
+        records.sort(key=lambda record: (record["occurred_at"], record["event_id"]))
+    else:
+        chance.shuffle(records)
+    inputs = [orjson.dumps(record) for record in records]
+    for _ in range(chance.choice((0, 0, 1, 2))):
+        inputs.insert(chance.randrange(len(inputs) + 1), chance.choice(BAD_INPUT))
+    doubled = [one for one in inputs for _ in range(2 if chance.random() < 0.15 else 1)]
+    steps = tuple(_step(chance) for _ in range(chance.randrange(10, 60)))
+    return Schedule(seed, tuple(doubled), steps, in_order)
+
+
+def _step(chance: random.Random) -> Step:
+    return Step(
+        chance.choice(KINDS),
+        chance.choice(TOPICS),
+        chance.randrange(PARTITIONS),
+        chance.randrange(WORKERS),
+        chance.choice((1, 1, 2, 3, 5, 9)),
+        chance.choice(CRASHES) if chance.random() < CRASH_SHARE else None,
+        chance.randrange(4),
+        chance.randrange(2 * SPAN_DAYS) / 2,
+    )
+
+
+def _history(chance: random.Random, *, several: bool) -> list[dict[str, Any]]:
+    tickets = TICKETS[: chance.choice((1, 1, 2, 2, 3))]
+    told = [(ticket, "registered", chance.randrange(10) / 2, _registration(chance)) for ticket in tickets]
+    for _ in range(chance.randrange(2, 10)):
+        ticket, when = chance.choice(tickets), chance.randrange(2 * SPAN_DAYS) / 2
+        kind = chance.choice((*_KINDS, *PLAIN, *_OF_SEVERAL, *ENDS) if several else (*_KINDS, *PLAIN))
+        told.append((ticket, kind, when, _fields(chance, kind, tickets)))
+    return [record_of(number, step) for number, step in enumerate(told)]
+
+
+def _registration(chance: random.Random) -> dict[str, Any]:
+    citizen = chance.choice(({"key": "c-1"}, {"key": "c-2"}, {"phone": PHONE, "name": "张某"}))
+    return {"citizen": citizen, "request_type": "complaint", "matter": chance.choice(MATTERS)}
+
+
+def _fields(chance: random.Random, kind: str, tickets: tuple[str, ...]) -> dict[str, Any]:
+    unit = chance.choice(UNITS)
+    match kind:
+        case "dispatched" | "review_rejected" | "redo_ordered":
+            limits = ({"value": 3, "unit": "days"}, {"value": 5, "unit": "work_days"}, None)
+            return {"unit": unit, "limit": chance.choice(limits)}
+        case "return_requested":
+            said = (None, True, False)
+            return {"unit": unit, **{name: chance.choice(said) for name in ("contacted", "site_checked", "evidence")}}
+        case "visited" | "satisfaction_changed":
+            return {"result": chance.choice(GRADES), "comment": chance.choice(COMMENTS)}
+        case "merged":
+            return {"into": chance.choice(tickets)}
+        case "linked":
+            return {"to": chance.choice(tickets)}
+        case "amended":
+            return {"fields": chance.choice(AMENDMENTS)}
+        case "voided" | "withdrawn" | "direct_closed" | "rejected" | "transferred":
+            return {}
+        case _:
+            return {"unit": unit}
