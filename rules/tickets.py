@@ -84,7 +84,11 @@ def on_message(
     changed = _told(before.state, message)
     if changed is None:
         return before
-    settled = settle(engine, changed, max(changed.clock, clock), clock)
+    now = max(changed.clock, clock)
+    if not now and isinstance(message, MembersMessage):
+        # The root lies on a partition that has seen no event and no tick yet: its time begins with what its children tell.
+        now = max((event.at for event in message.events), default=0)
+    settled = settle(engine, changed, now, clock)
     return Step(settled.state, before.outputs + settled.outputs)
 
 

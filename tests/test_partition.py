@@ -371,3 +371,12 @@ def test_a_ticket_that_is_kept_is_not_read_from_the_table_again() -> None:
     for offset, value in enumerate(log):
         at_work.handle([Incoming(offset, value, None)])
     assert reads.count(b"T-1") == 1
+
+
+def test_a_merge_into_a_root_on_a_partition_that_has_seen_nothing_yet_is_judged() -> None:
+    story = Story("B")(5, "return_requested", unit="U-1", contacted=False)(21, "merged", into="D")
+    child = tickets(events(story.records)).run()
+    forwarded = [out.value for out in child.once() if out.topic == TOPICS.tickets]
+    root = tickets([*forwarded, tick(UNTIL)]).run()
+    assert _refused(root) == []
+    assert [(one.case_id, one.rule.id) for one in alerts(root)] == [("case:D", "P02")]
