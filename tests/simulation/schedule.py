@@ -16,12 +16,13 @@ from tests.histories import (
     MATTERS,
     PLAIN,
     SPAN_DAYS,
-    TICKETS,
     UNITS,
     record_of,
 )
 
 PARTITIONS = 2
+NAMES = ("A", "D", "B")
+"""tickets, in both partitions"""
 WORKERS = 2
 TOPICS = ("source", "tickets", "citizens")
 
@@ -136,11 +137,11 @@ def _step(chance: random.Random) -> Step:
 
 
 def _history(chance: random.Random, *, several: bool) -> list[dict[str, Any]]:
-    tickets = TICKETS[: chance.choice((1, 1, 2, 2, 3))]
+    tickets = NAMES[: chance.choice((1, 1, 2, 2, 3))]
     told = [(ticket, "registered", chance.randrange(10) / 2, _registration(chance)) for ticket in tickets]
     for _ in range(chance.randrange(2, 10)):
         ticket, when = chance.choice(tickets), chance.randrange(2 * SPAN_DAYS) / 2
-        kind = chance.choice((*_KINDS, *PLAIN, *_OF_SEVERAL, *ENDS) if several else (*_KINDS, *PLAIN))
+        kind = chance.choice((*_KINDS, *PLAIN, *_OF_SEVERAL * 3, *ENDS) if several else (*_KINDS, *PLAIN))
         told.append((ticket, kind, when, _fields(chance, kind, tickets)))
     return [record_of(number, step) for number, step in enumerate(told)]
 
