@@ -24,6 +24,7 @@ from rules.engine import Engine
 from rules.intake import to_event
 from rules.matter import MatterConfig
 from rules.messages import EventMessage, encode
+from rules.migrations import STATE_SCHEMA
 from rules.pack import default_pack
 from rules.pseudonym import PseudonymKey
 from streams.bulk import Record, send_many
@@ -34,7 +35,7 @@ from streams.stored import pack, unpack
 from streams.ticket_partition import TicketPartition
 from streams.ticking import send_ticks
 from streams.topics import TopicSet
-from streams.worker import CITIZENS_TYPE, STATE_SCHEMA, TICKETS_TYPE
+from streams.worker import CITIZENS_TYPE, TICKETS_TYPE
 
 TICKETS, QUICK_TICKETS = 1_000_000, 20_000
 CITIZENS, QUICK_CITIZENS = 9_000_000, 20_000
