@@ -80,15 +80,15 @@ def on_message(
     """Return the step that a message makes; `clock` is the partition's time, in microseconds."""
     if isinstance(message, EventMessage):
         return on_event(engine, state, message.event, clock)
+    if isinstance(message, MembersMessage):
+        # The root's own partition may lie behind. Judged by an older clock, what its children tell would have an end that is still to come,
+        # and no deadline until then: it would never be judged in between.
+        clock = max(clock, *(event.at for event in message.events), 0)
     before = on_time(engine, state, clock, clock)
     changed = _told(before.state, message)
     if changed is None:
         return before
-    now = max(changed.clock, clock)
-    if not now and isinstance(message, MembersMessage):
-        # The root lies on a partition that has seen no event and no tick yet: its time begins with what its children tell.
-        now = max((event.at for event in message.events), default=0)
-    settled = settle(engine, changed, now, clock)
+    settled = settle(engine, changed, max(changed.clock, clock), clock)
     return Step(settled.state, before.outputs + settled.outputs)
 
 

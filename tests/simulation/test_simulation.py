@@ -66,3 +66,14 @@ def test_shrinking_keeps_only_what_it_takes() -> None:
     least = shrink(schedule, lambda one: wanted <= set(one.inputs) and any(step.kind == "work" for step in one.steps))
     assert sorted(least.inputs) == sorted(wanted)
     assert [step.kind for step in least.steps] == ["work"]
+
+
+def test_a_root_whose_partition_lies_behind_its_children_misses_no_deadline() -> None:
+    """The child's wait was over before the root's own partition had come that far: how long it had lasted was never judged."""
+    inputs = [
+        body("A", "registered", 2, "A-1", citizen={"key": "c-1"}, request_type="complaint", title="路灯不亮"),
+        body("A", "merged", 50, "A-2", into="D"),
+        body("A", "rejected", 48, "A-3"),
+        body("D", "recalled", 13, "D-1", unit="U-3"),
+    ]
+    assert simulate(Schedule(0, tuple(map(orjson.dumps, inputs)), (), in_order=False))[0] == []
