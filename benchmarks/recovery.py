@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks.generator import START
 from benchmarks.memory import EVENTS_PER_TICKET, TIMEOUT_SECONDS, first_events
+from benchmarks.memory_table import MemoryTable
 from benchmarks.result import Result, Row
 from benchmarks.support import Installation, Usage, lag_watch, scratch
 from models.decode import decode_event
@@ -47,41 +48,18 @@ Shape = tuple[bytes, bytes]
 """a key and its value"""
 
 
-class _Table:
-    """A table in memory, for making the few states that the many are copies of."""
-
-    def __init__(self) -> None:
-        self.values: dict[bytes, bytes] = {}
-
-    def get(self, partition: int, key: bytes) -> bytes | None:
-        """Return a key's value."""
-        return self.values.get(key)
-
-    def put(self, partition: int, key: bytes, value: bytes) -> None:
-        """Set a key's value."""
-        self.values[key] = value
-
-    def partition_items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """Return all keys and values."""
-        return iter(self.values.items())
-
-    def count(self, partition: int) -> int:
-        """Return how many keys there are."""
-        return len(self.values)
-
-
 def shapes() -> tuple[list[Shape], list[Shape]]:
     """Return the states of some open tickets and of their citizens, as the service's own steps make them."""
     topics, rules = TopicSet(partitions=1), default_pack()
     watch = WorkerMetrics(rules, CollectorRegistry())
-    tickets, citizens = _Table(), _Table()
+    tickets, citizens = MemoryTable(), MemoryTable()
     tickets_at_work = TicketPartition(0, tickets, Engine(rules), topics, watch, 0)
     citizens_at_work = CitizenPartition(0, citizens, MatterConfig(), topics, watch, 0)
     events = (to_event(decode_event(line), KEYS) for line in islice(first_events(SHAPES), SHAPES * EVENTS_PER_TICKET))
     batch = [Incoming(number, encode(EventMessage(event)), None) for number, event in enumerate(events)]
     claims = [out.value for out in tickets_at_work.handle(batch) if out.topic == topics.citizens]
     citizens_at_work.handle([Incoming(number, value, None) for number, value in enumerate(claims)])
-    kept = ([*table.values.items()] for table in (tickets, citizens))
+    kept = (table.partition_items(0) for table in (tickets, citizens))
     of_tickets, of_citizens = (
         [(key, pack(unpack(value)._replace(pending=()))) for key, value in items if not key.startswith(RESERVED)]
         for items in kept

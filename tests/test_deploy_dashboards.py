@@ -320,7 +320,8 @@ def scraped(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> I
         ]
         targets.append({"targets": [f"127.0.0.1:{(drill_port := free_port())}"], "labels": {"process": "drill"}})
         with prometheus(prometheus_folder(folder / "prometheus", targets, alerts_to)) as watching:
-            watching.until(f'count(up{{job="hotline-watch"}} == 1) == {len(PROCESSES)}')
+            # Beside other tests a scrape may take longer than the second it has, again and again.
+            watching.until(f'count(up{{job="hotline-watch"}} == 1) == {len(PROCESSES)}', 120)
             # What is counted before the first look is no increase.
             watching.until("sum(hw_events_total) == 0")
             watching.until("sum(hw_dispatch_attempts_total) == 0")
