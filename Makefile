@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Test processes side by side, one more than two cores: tests of the running system mostly wait. Each has a Kafka of its own. A file's tests stay together.
 JOBS ?= 3
+# How many runs of the fault campaign, over all faults in turn.
+RUNS ?= 300
 
 PEERS := .venv-peers
 
-.PHONY: demo test lint format bench bench-peers campaign lock clean
+.PHONY: demo test lint format bench bench-peers campaign faults lock clean
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("hotline-watch needs Python 3.11 or newer: set PYTHON=/path/to/python3") if sys.version_info < (3, 11) else None'
@@ -47,6 +49,9 @@ bench-peers: $(PEERS)/.installed
 
 campaign: $(STAMP)
 	@$(BIN)/python -m tests.campaign --kills 80
+
+faults: $(STAMP)
+	@$(BIN)/python -m tests.faults --runs $(RUNS)
 
 lock:
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock
