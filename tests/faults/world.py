@@ -1,0 +1,264 @@
+"""The world of one run: an installation with topics of its own on a shared broker, its processes, a receiver, a load.
+
+A process that ends is started again by `mend`, as a service manager would; the waits of a world mend while they wait.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from alerting.receiver import Accepted, Receiver, serve
+from streams.admin import connect
+from streams.broker import EmbeddedKafka
+from streams.lag import lag_of
+from streams.topics import TopicSet
+from streams.topics_admin import create_topics
+from tests.builders import KEYS
+from tests.directory_support import OFFICE, write_registry
+from tests.faults.load import ACCUSED, UNTIL, Load, registry_units
+from tests.kafka_support import eventually
+from tests.live_support import SECRET, Live, Records, subscribers_file, to_bytes
+
+WAIT_SECONDS = 120.0
+MENDS_MAX = 60
+
+
+@dataclass
+class World(Live):
+    """See the head of this module."""
+
+    load: Load = field(default_factory=lambda: Load(1))
+    receiver: Receiver = field(default_factory=lambda: Receiver([SECRET]))
+    url: str = ""
+    own: dict[str, dict[str, str]] = field(default_factory=dict)
+    """settings of single processes"""
+    down: set[str] = field(default_factory=set)
+    """processes that are not to be started again"""
+    expects_quarantine: int = 0
+    expects_repeated_calls: bool = False
+    healed_at: float | None = None
+    recovery_seconds: float = 0.0
+    ended: list[tuple[str, int]] = field(default_factory=list)
+    """processes that ended by themselves, with their status"""
+    observed: dict[str, Any] = field(default_factory=dict)
+    """what the fault saw of itself"""
+    sent_parts: int = 0
+    at_end: list[Callable[[], None]] = field(default_factory=list)
+    """checks of the fault's own, once all is done"""
+    closing: list[Callable[[], object]] = field(default_factory=list)
+    """what puts the machine in order again, whatever happened"""
+
+    # -- processes
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Return the settings of one process, its own last."""
+        files = {"SUBSCRIBERS_FILE": str(self.folder / "subscribers.yaml")}
+        own = {f"HOTLINE_WATCH_{key}": value for key, value in (files | self.own.get(name, {})).items()}
+        return super().environment(name) | own
+
+    def start(self, *names: str) -> None:
+        """Start processes; the logs of their former lives stay beside the new ones."""
+        for name in names:
+            log = self.folder / "logs" / f"{name}.log"
+            if log.exists():
+                lives = len(list(log.parent.glob(f"{name}.life*.log")))
+                log.rename(log.with_name(f"{name}.life{lives + 1}.log"))
+            self.down.discard(name)
+            super().start(name)
+
+    def start_all(self, *names: str) -> None:
+        """Start processes and return when they are ready."""
+        self.start(*names)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Return when every process that is to run is ready; one that ends meanwhile is started again."""
+        for name in [*self.running]:
+            if name not in self.down:
+                eventually(lambda name=name: self._is_ready(name), WAIT_SECONDS, f"{name} is ready")  # type: ignore[misc]
+
+    def _is_ready(self, name: str) -> bool:
+        self.mend()
+        return "ready, http port" in self.running[name].log()
+
+    def kill(self, *names: str) -> None:
+        """SIGKILL processes."""
+        for name in names:
+            self.running[name].kill()
+            self.down.add(name)
+
+    def mend(self) -> None:
+        """Start what has ended by itself."""
+        for name, process in list(self.running.items()):
+            if name not in self.down and not process.alive():
+                self.ended.append((name, process.wait(0)))
+                assert len(self.ended) <= MENDS_MAX, f"{name} ends again and again: {self.logs()[-3000:]}"
+                time.sleep(0.2)  # a service manager waits, too
+                self.start(name)
+
+    def has_ended(self, name: str, status: int | None = None) -> bool:
+        """Mend, and return whether a process ended by itself (with this status)."""
+        self.mend()
+        return any(one == name and status in (None, code) for one, code in self.ended)
+
+    # -- the load
+
+    def send_part(self, number: int) -> None:
+        """Send a quarter of the load."""
+        self.send(to_bytes(self.load.part(number)))
+        self.sent_parts = max(self.sent_parts, number + 1)
+
+    def flows(self) -> None:
+        """Send the first quarter and return when warnings reach the receiver."""
+        self.send_part(0)
+        eventually(lambda: self.mend() or self.receiver.accepted, WAIT_SECONDS, "warnings flow")
+
+    def waiting(self) -> int:
+        """Return how many records the workers have not acknowledged."""
+        watched = (self.topics.ticket_events, self.topics.tickets, self.topics.citizens)
+        return lag_of(self.servers, self.topics.worker_app_id, watched)
+
+    # -- to the end
+
+    def heal(self) -> None:
+        """Say that the fault is over; recovery is counted from here."""
+        self.healed_at = time.monotonic()
+
+    def idle(self) -> None:
+        """Return when the workers have done all there is."""
+        quiet = 0
+
+        def done() -> bool:
+            nonlocal quiet
+            self.mend()
+            quiet = quiet + 1 if self.waiting() == 0 else 0
+            return quiet >= 2
+
+        eventually(done, WAIT_SECONDS, "the workers are idle")
+
+    def accepted(self, lane: str = "office") -> list[Accepted]:
+        """Return what one subscriber's endpoint took."""
+        return [one for one in self.receiver.accepted if one.lane == lane]
+
+    def all_delivered(self) -> None:
+        """Return when the office's endpoint has taken every version that was issued to be pushed."""
+
+        def done() -> bool:
+            self.mend()
+            wanted = {one.alert_id for one in self.issued() if one.push}
+            return wanted == {one.alert["alert_id"] for one in self.accepted()}
+
+        eventually(done, WAIT_SECONDS, "everything is delivered")
+
+    def finish(self) -> None:
+        """Wait until the installation has recovered; send the rest, move time to the end, and wait again."""
+        self.wait_until_ready()
+        self.idle()
+        self.all_delivered()
+        if self.healed_at is not None:
+            self.recovery_seconds = time.monotonic() - self.healed_at
+        for number in range(self.sent_parts, 4):
+            self.send_part(number)
+        self.idle()
+        self.tick(UNTIL)
+        self.idle()
+        self.all_delivered()
+
+    def scrape(self) -> str:
+        """Return the metrics of every process that runs."""
+        bodies = []
+        for name, process in self.running.items():
+            if process.alive() and name not in self.down:
+                bodies.append(self.get(name, "/metrics").text)
+        return "\n".join(bodies)
+
+
+@contextmanager
+def world(
+    kafka: EmbeddedKafka,
+    folder: Path,
+    prefix: str,
+    load: Load,
+    *,
+    replication: int = 1,
+    receiver: Receiver | None = None,
+    records: Records | None = None,
+    **settings: str,
+) -> Iterator[World]:
+    """Yield a world with its topics made. Its processes end with it, and its topics are deleted."""
+    topics = TopicSet(prefix=prefix, partitions=4, replication=replication)
+    create_topics(kafka.bootstrap_servers, topics)
+    receiver = receiver or Receiver([SECRET])
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    with serve(receiver) as url:
+        made = World(kafka, folder, topics, {}, load=load, receiver=receiver, url=url)
+        made.settings |= _settings(folder, url, replication) | settings
+        try:
+            yield made
+        finally:
+            _close(made)
+    shutil.rmtree(folder / "data", ignore_errors=True)
+    with connect(kafka.bootstrap_servers) as admin:
+        admin.delete_topics([spec.name for spec in topics.all()])
+
+
+def _close(made: World) -> None:
+    for process in made.running.values():
+        if process.alive():
+            process.signal(signal.SIGCONT)
+            process.kill()
+    for undo in reversed(made.closing):
+        undo()
+
+
+def _settings(folder: Path, url: str, replication: int) -> dict[str, str]:
+    """Write the files of delivery: an office that is told everything, and a unit that never is told of itself."""
+    subscribers_file(folder, url)
+    write_subscribers(folder, url)
+    files = write_registry(folder, ["office"], registry_units())
+    assert files.units is not None and files.routing is not None
+    units = orjson.loads(files.units.read_bytes())
+    for unit in units["units"]:
+        if unit["id"] == ACCUSED:
+            unit["subscribers"] = ["accused"]
+    files.units.write_bytes(orjson.dumps(units))
+    routing = orjson.loads(files.routing.read_bytes())
+    routing["routes"][0]["to"] = [{"unit": OFFICE}, {"unit": ACCUSED}]
+    files.routing.write_bytes(orjson.dumps(routing))
+    secret = folder / "pseudonym.secret"
+    secret.write_bytes(KEYS[0].secret)
+    return {
+        "UNITS_FILE": str(files.units),
+        "ROUTING_FILE": str(files.routing),
+        "SUPPRESSION_FILE": str(files.suppression),
+        "PSEUDONYM_KEYS": orjson.dumps([{"id": KEYS[0].id, "secret_file": str(secret)}]).decode(),
+        "REPLICATION": str(replication),
+    }
+
+
+def write_subscribers(folder: Path, url: str, further: tuple[dict[str, Any], ...] = (), **office: Any) -> None:
+    """Write the subscribers file: the office, the unit that is accused, and further ones; `office`: fields of its entry."""
+    common = {"secret": {"file": "hook.secret"}, "allow_http": True, "allow_networks": ["127.0.0.0/8"]}
+    entries = [
+        {"name": "office", "url": f"{url}/office", **common, **office},
+        {"name": "accused", "url": f"{url}/accused", **common},
+        *({**common, **one} for one in further),
+    ]
+    fresh = folder / "subscribers.new"
+    fresh.write_bytes(orjson.dumps({"subscribers": entries}))
+    fresh.replace(folder / "subscribers.yaml")
+
+
+def ask(url: str) -> int:
+    """Return the status of a GET."""
+    return httpx.get(url, timeout=5, trust_env=False).status_code
