@@ -6,10 +6,9 @@ from typing import NoReturn
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from streams.dispatch import Dispatch, run_dispatch
-from streams.failpoints import arm
 from streams.health import Health, HealthGauges, serve_health
 from streams.metrics_certificates import watch_certificates
-from streams.settings import Settings, SettingsError
+from streams.settings import Settings
 
 UNREAD_SECONDS_MAX = 30.0
 OLDEST_SECONDS = 5.0
@@ -22,10 +21,7 @@ def run(settings: Settings) -> NoReturn:
     Raises ConfigFileError, SettingsError, TopicMismatch and ClusterUnreachableError before it starts.
     """
     files = settings.delivery_files()
-    try:
-        arm(settings.failpoint)
-    except ValueError as error:
-        raise SettingsError(f"setting failpoint: {error}") from None
+    settings.arm_failpoint()
     settings.make_data_dir()
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Failpoint(StrEnum):
-    """The boundaries between the steps of dispatch."""
+    """The boundaries between the steps of dispatch, and below them those of detection."""
 
     BEFORE_STATE = "before_state"
     """Alerts are read and decided, nothing is written."""
@@ -25,6 +25,14 @@ class Failpoint(StrEnum):
     """The receiver has answered; no record of it yet."""
     AFTER_RECORD = "after_record"
     """The outcome is durable, and not yet folded."""
+    INTAKE_SENT = "intake_sent"
+    """What a batch of inputs became is durable; the batch is not acknowledged."""
+    WORKER_BEFORE_STATE = "worker_before_state"
+    """A batch is judged, nothing is written."""
+    WORKER_AFTER_STATE = "worker_after_state"
+    """State and what it owes are durable, nothing is sent."""
+    WORKER_BEFORE_ACK = "worker_before_ack"
+    """What is owed is sent; the batch is not acknowledged."""
 
 
 _armed: dict[str, int] = {}

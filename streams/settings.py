@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from alerting.directory import DeliveryFiles
 from rules.matter import MatterConfig
 from rules.pseudonym import PseudonymKey
+from streams.failpoints import arm
 from streams.kafka_settings import KafkaSettings
 from streams.topics import TopicSet
 
@@ -156,7 +157,7 @@ class Settings(KafkaSettings, BaseSettings):
     broker_jars: Path | None = Field(
         None, description="`up`: a folder with Kafka's jars, where they cannot be downloaded"
     )
-    failpoint: str = Field("", description="for fault tests alone: where the dispatch worker kills itself")
+    failpoint: str = Field("", description="for fault tests alone: where the process kills itself")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="what is logged, as JSON lines on standard error"
     )
@@ -197,6 +198,13 @@ class Settings(KafkaSettings, BaseSettings):
         except OSError as error:
             raise SettingsError(f"setting data_dir: {self.data_dir} cannot be made: {error.strerror}") from None
         return self.data_dir
+
+    def arm_failpoint(self) -> None:
+        """Arm the failpoint that is set, in this process. Raises SettingsError."""
+        try:
+            arm(self.failpoint)
+        except ValueError as error:
+            raise SettingsError(f"setting failpoint: {error}") from None
 
     def load_keys(self) -> list[PseudonymKey]:
         """Return the pseudonym keys, the current one first. Raises SettingsError."""

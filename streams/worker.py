@@ -21,6 +21,7 @@ from rules.text.screen import Screener
 from streams.batches import PartitionLostError, each_batch
 from streams.bulk import Record, send_many
 from streams.citizen_partition import CitizenPartition
+from streams.failpoints import Failpoint, reached
 from streams.faust_app import batch_topic, die, make_app, producer_of, run_worker
 from streams.health import Health, HealthGauges, serve_health
 from streams.intake import Intake
@@ -152,6 +153,7 @@ class Worker:
 
     async def _take_in(self, partition: int, records: list[Any]) -> None:
         await self._send(self.intake.handle(partition, records))
+        reached(Failpoint.INTAKE_SENT)
         self._done(Stage.INTAKE, records)
 
     async def _judge(self, partition: int, records: list[Any]) -> None:
@@ -194,8 +196,11 @@ class Worker:
             for record in records
         ]
         outs = at_work.handle(batch)
+        reached(Failpoint.WORKER_BEFORE_STATE)
         await table.flush(partition, producer_of(self.app))
+        reached(Failpoint.WORKER_AFTER_STATE)
         await self._send(outs)
+        reached(Failpoint.WORKER_BEFORE_ACK)
         self._done(Stage(table.name), records)
 
     def _done(self, stage: Stage, records: list[Any]) -> None:
@@ -313,6 +318,7 @@ def _dropping(opened: dict[int, Any]) -> Callable[[int], None]:
 
 def run(settings: Settings, *, on_ready: Callable[[], None] | None = None) -> NoReturn:
     """Check the topics and run a worker until SIGTERM. Raises SettingsError, TopicMismatch and BrokerError before it starts."""
+    settings.arm_failpoint()
     settings.make_data_dir()
     require_topics(settings.bootstrap_servers, settings.topics, role=Role.WORKER)
     worker = Worker(settings)

@@ -117,7 +117,7 @@ def check(service: Installation, receiver: Receiver, alerts: list[Alert]) -> Non
         assert positions == list(range(1, len(positions) + 1)), whose
 
 
-@pytest.mark.parametrize("failpoint", Failpoint)
+@pytest.mark.parametrize("failpoint", WHEN)
 def test_a_kill_at_a_boundary_loses_nothing_repeats_nothing_and_breaks_no_order(
     failpoint: Failpoint, service: Installation, receiver: Receiver
 ) -> None:

@@ -1,0 +1,3 @@
+"""Every group of faults; importing it fills the matrix."""
+
+import tests.faults.processes
