@@ -100,6 +100,7 @@ def missing(fault: Fault) -> str:
 
 def run_once(fault: Fault, seed: int, kafka: EmbeddedKafka, folder: Path) -> Result:
     """Run one fault; what fails is in the result, and the logs stay in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     prefix = f"f{fault.number}-{seed}-{os.getpid()}."
     found: dict[str, Any] = {"fault": fault.number, "seed": seed, "version": code_version(), "recovery_seconds": 0.0}
@@ -131,6 +132,7 @@ class Campaign:
 
     def run(self) -> bool:
         """Run until the plan is done; return whether all passed."""
+        os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")  # brokers live for minutes here
         deadline = time.monotonic() + self.plan.seconds
         matrix = faults()
         with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
@@ -150,6 +152,8 @@ class Campaign:
             result = Result(fault.number, seed, False, 0, 0, code_version(), skipped=lacking)
         else:
             result = run_once(fault, seed, brokers.get(fault.cluster), folder)
+            if not result.passed:
+                brokers.close()  # they may not be what the next run takes them for
         self.results.append(result)
         self._keep(result, folder)
         state = "skipped: " + result.skipped if result.skipped else "passed" if result.passed else "FAILED"

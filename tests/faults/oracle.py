@@ -38,8 +38,9 @@ def check(world: World) -> dict[str, Any]:
     _numbers_have_no_gap(alerts)
     _effects_once(world, alerts)
     _none_to_the_accused(world)
-    digest = digest_of(states_of(held[world.topics.tickets_changelog]))
-    assert digest == digest_of(world.load.unfaulted.driver.tickets), "the state differs from the unfaulted run's"
+    states, expected = states_of(held[world.topics.tickets_changelog]), world.load.unfaulted.driver.tickets
+    digest = digest_of(states)
+    assert digest == digest_of(expected), f"the state differs from the unfaulted run's: {_differing(states, expected)}"
     _no_identity(world, held)
     for own in world.at_end:
         own()
@@ -136,17 +137,29 @@ def digest_of(states: Mapping[str, TicketState]) -> str:
     Left out is what depends on when messages between tickets came: clocks, and the ids of versions that follow from them.
     """
     digest = hashlib.sha256()
-    for ticket, state in sorted(states.items()):
-        told = (
-            ticket,
-            sorted(state.events, key=lambda event: event.event_id),
-            {child: sorted(events, key=lambda event: event.event_id) for child, (_, events) in state.members.items()},
-            {citizen: (one.count, sorted(map(repr, one.complaints))) for citizen, one in state.repeats.items()},
-            {rule: standing.level for rule, standing in state.standings.items() if standing.level},
-            state.refused,
-        )
-        digest.update(orjson.dumps(told, default=tuple, option=orjson.OPT_SORT_KEYS) + b"\n")
+    for _, state in sorted(states.items()):
+        digest.update(_told(state) + b"\n")
     return digest.hexdigest()
+
+
+def _told(state: TicketState) -> bytes:
+    told = (
+        state.ticket_id,
+        sorted(state.events, key=lambda event: event.event_id),
+        {child: sorted(events, key=lambda event: event.event_id) for child, (_, events) in state.members.items()},
+        {citizen: (one.count, sorted(map(repr, one.complaints))) for citizen, one in state.repeats.items()},
+        {rule: standing.level for rule, standing in state.standings.items() if standing.level},
+        state.refused,
+    )
+    return orjson.dumps(told, default=tuple, option=orjson.OPT_SORT_KEYS)
+
+
+def _differing(states: Mapping[str, TicketState], expected: Mapping[str, TicketState]) -> str:
+    """Return the first ticket that differs, as it is and as it should be."""
+    if states.keys() != expected.keys():
+        return f"tickets {sorted(states.keys() ^ expected.keys())[:3]}"
+    ticket = next(name for name in sorted(states) if _told(states[name]) != _told(expected[name]))
+    return f"{_told(states[ticket]).decode()} instead of {_told(expected[ticket]).decode()}"
 
 
 def _no_identity(world: World, held: Records) -> None:
