@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,11 +149,23 @@ def process_exists(pid: int) -> bool:
 class Worker:
     """A Python program as a process of its own, its output in a file. It dies with the test run."""
 
-    def __init__(self, arguments: Sequence[str], log_path: Path, *, env: Mapping[str, str] | None = None) -> None:
-        """`arguments` follow `python`, such as `["-m", "cli.main", "worker"]`; `env` is added to the environment."""
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        log_path: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        under: Sequence[str] = (),
+    ) -> None:
+        """`arguments` follow `python`, such as `["-m", "cli.main", "worker"]`; `env` is added to the environment.
+
+        `under`: a program and its arguments that run it, such as strace.
+        """
         self.log_path = log_path
         log_path.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-I", "-S", child_stub.__file__, str(os.getpid()), sys.executable, *arguments]
+        program = [shutil.which(under[0]) or under[0], *under[1:]] if under else []
+        stub = [sys.executable, "-I", "-S", child_stub.__file__, str(os.getpid())]
+        command = [*stub, *program, sys.executable, *arguments]
         with log_path.open("ab") as log:
             self._popen = subprocess.Popen(
                 command,

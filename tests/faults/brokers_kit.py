@@ -38,7 +38,6 @@ class ProxiedKafka(EmbeddedKafka):
         }
 
 
-
 def proxied_kafka(data_dir: Path) -> ProxiedKafka:
     """Return one broker, not started."""
     return ProxiedKafka(data_dir)
@@ -47,3 +46,9 @@ def proxied_kafka(data_dir: Path) -> ProxiedKafka:
 def three_brokers(data_dir: Path) -> EmbeddedKafka:
     """Return a cluster of three, not started."""
     return EmbeddedKafka(data_dir, brokers=3, heap_mb=HEAP_MB)
+
+
+def own_broker(data_dir: Path) -> EmbeddedKafka:
+    """Return a broker for one run, not started, that is content with a small disk."""
+    small = {"log.segment.bytes": str(4 * 1024 * 1024), "log.index.size.max.bytes": str(64 * 1024)}
+    return EmbeddedKafka(data_dir, heap_mb=HEAP_MB, free_mb_min=16, extra=small)

@@ -17,7 +17,8 @@ from typing import Any
 
 from streams.broker import EmbeddedKafka
 from tests.faults import oracle
-from tests.faults.brokers_kit import proxied_kafka, three_brokers
+from tests.faults.brokers_kit import own_broker, proxied_kafka, three_brokers
+from tests.faults.disk_kit import BROKER_DISK_MB, small_disk
 from tests.faults.load import Load
 from tests.faults.matrix import Cluster, Fault, faults
 from tests.faults.world import world
@@ -92,15 +93,13 @@ class Brokers:
 
 def missing(fault: Fault) -> str:
     """Return what a fault needs and this machine lacks; empty if nothing."""
-    lacking = [
-        need for need in fault.needs if (os.geteuid() != 0 if need == "root" else shutil.which(need) is None)
-    ]
+    lacking = [need for need in fault.needs if (os.geteuid() != 0 if need == "root" else shutil.which(need) is None)]
     return ", ".join(lacking)
 
 
 def run_once(fault: Fault, seed: int, kafka: EmbeddedKafka, folder: Path) -> Result:
     """Run one fault; what fails is in the result, and the logs stay in the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     prefix = f"f{fault.number}-{seed}-{os.getpid()}."
     found: dict[str, Any] = {"fault": fault.number, "seed": seed, "version": code_version(), "recovery_seconds": 0.0}
@@ -118,9 +117,7 @@ def run_once(fault: Fault, seed: int, kafka: EmbeddedKafka, folder: Path) -> Res
             found["recovery_seconds"] = round(made.recovery_seconds, 2)
         return Result(passed=True, seconds=round(time.monotonic() - started, 1), **found)
     except Exception:
-        return Result(
-            passed=False, seconds=round(time.monotonic() - started, 1), error=traceback.format_exc(), **found
-        )
+        return Result(passed=False, seconds=round(time.monotonic() - started, 1), error=traceback.format_exc(), **found)
 
 
 class Campaign:
@@ -151,25 +148,36 @@ class Campaign:
         if lacking := missing(fault):
             result = Result(fault.number, seed, False, 0, 0, code_version(), skipped=lacking)
         else:
-            result = run_once(fault, seed, brokers.get(fault.cluster), folder)
+            result = self._run(fault, seed, brokers, folder)
             if not result.passed:
                 brokers.close()  # they may not be what the next run takes them for
         self.results.append(result)
         self._keep(result, folder)
         state = "skipped: " + result.skipped if result.skipped else "passed" if result.passed else "FAILED"
-        print(f"{fault.number:2} {fault.name:45} seed {seed:5} {state} {result.seconds:6.1f} s "
-              f"recovery {result.recovery_seconds:5.1f} s", flush=True)
+        print(
+            f"{fault.number:2} {fault.name:45} seed {seed:5} {state} {result.seconds:6.1f} s "
+            f"recovery {result.recovery_seconds:5.1f} s",
+            flush=True,
+        )
         if not result.passed and not result.skipped:
             print(result.error[-1500:])
             print(f"again: python -m tests.faults --only {fault.number} --seed {seed} --runs 1", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+    def _run(self, fault: Fault, seed: int, brokers: Brokers, folder: Path) -> Result:
+        if fault.cluster != "own":
+            return run_once(fault, seed, brokers.get(fault.cluster), folder)
+        with small_disk(folder / "disk", BROKER_DISK_MB), own_broker(folder / "disk" / "kafka") as kafka:
+            return run_once(fault, seed, kafka, folder)
 
     def _keep(self, result: Result, folder: Path) -> None:
         self.plan.json.parent.mkdir(parents=True, exist_ok=True)
         with self.plan.json.open("a") as file:
             file.write(json.dumps(asdict(result), default=str) + "\n")
         if not result.passed and not result.skipped:
-            shutil.copytree(folder, self.plan.keep / f"fault-{result.fault}-seed-{result.seed}", dirs_exist_ok=True)
+            kept = self.plan.keep / f"fault-{result.fault}-seed-{result.seed}"
+            shutil.copytree(folder / "logs", kept, dirs_exist_ok=True)
+            (kept / "error.txt").write_text(result.error)
 
 
 def commit_of_code() -> str:

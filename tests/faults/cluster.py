@@ -64,7 +64,12 @@ def controller_dies(world: World) -> None:
     _back(world, old)
 
 
-@fault(13, "partitions reassigned under load", "every partition has its replicas in another order, and another leader", cluster="three")
+@fault(
+    13,
+    "partitions reassigned under load",
+    "every partition has its replicas in another order, and another leader",
+    cluster="three",
+)
 def reassigned(world: World) -> None:
     """The replicas of every topic of the installation are turned round by one, and the new first ones elected."""
     world.start_all("worker-1", "dispatch")
@@ -115,7 +120,7 @@ def _controller(world: World) -> int:
             told = admin.describe_metadata_quorum()
     except Exception:  # a broker is gone just now
         return -1
-    return int(told["leader_id"])
+    return int(told["topics"][0]["partitions"][0]["leader_id"])
 
 
 def _back(world: World, node: int) -> None:

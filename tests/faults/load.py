@@ -25,9 +25,7 @@ SAID = "199-0000-1234"
 
 def registry_units() -> tuple[dict[str, Any], ...]:
     """Return the units of the stories as the unit registry has them."""
-    return tuple(
-        {"id": unit, "name": f"{unit}街道", "kind": "subdistrict", "level": "township"} for unit in UNITS
-    )
+    return tuple({"id": unit, "name": f"{unit}街道", "kind": "subdistrict", "level": "township"} for unit in UNITS)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def fault(
 
 def faults() -> dict[int, Fault]:
     """Return the matrix by number."""
-    import tests.faults.groups  # noqa: F401 - its modules enter their faults
+    from tests.faults.groups import load
 
+    load()
     return dict(sorted(_FAULTS.items()))

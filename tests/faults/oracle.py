@@ -7,7 +7,6 @@ import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,15 +15,12 @@ from kafka import KafkaConsumer, TopicPartition
 from models.alert import Alert
 from rules.masking import fold_digits
 from rules.state import TicketState, decode_state
-from rules.tickets import Output
 from streams.partition import RESERVED
 from streams.stored import unpack
 from streams.tables import HEADER_BYTES
 from tests.faults.load import ACCUSED, NAME, PHONE
 from tests.faults.world import World
 from tests.live_support import own_ids
-
-__all__ = ["Output", "check", "digest_of", "states_of"]
 
 Records = dict[str, list[Any]]
 
@@ -105,7 +101,7 @@ def _numbers_have_no_gap(alerts: list[Alert]) -> None:
 def _effects_once(world: World, alerts: list[Alert]) -> None:
     """At the office each pushed version has one effect, and those of a case come in their order."""
     receiver = world.receiver
-    assert receiver.not_verified == 0, "a call could not be verified"
+    assert receiver.not_verified == 0 or world.expects_unverified, "a call could not be verified"
     assert receiver.out_of_order == [], f"out of order: {receiver.out_of_order[:3]}"
     pushed = [one.alert_id for one in alerts if one.push]
     effects = Counter(one.alert["alert_id"] for one in world.accepted())
@@ -176,8 +172,3 @@ def _no_identity(world: World, held: Records) -> None:
         assert NAME not in text, f"a name is in {place}"
         digits = re.sub(r"[\s\-]", "", fold_digits(text, numerals=False)[0])
         assert PHONE not in digits, f"a phone is in {place}"
-
-
-def bytes_below(folder: Path) -> int:
-    """Return the size of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -7,12 +7,12 @@ import socket
 import ssl
 import struct
 import threading
-import time
 from dataclasses import dataclass, field
 
 PRODUCE = 0
 """Kafka's number of the request to append records"""
 _CHUNK = 64 * 1024
+_PAUSE = threading.Event()
 
 
 def _reset(connection: socket.socket) -> None:
@@ -147,9 +147,9 @@ class Proxy:
 
     def _wait(self) -> None:
         while self.silent and not self.cut:
-            time.sleep(0.02)
+            _PAUSE.wait(0.02)
         if self.delay_seconds:
-            time.sleep(self.delay_seconds)
+            _PAUSE.wait(self.delay_seconds)
 
     def _pass(self, data: bytes, caller: socket.socket) -> None:
         if not self.bytes_per_second:
@@ -158,7 +158,7 @@ class Proxy:
         for position in range(len(data)):
             caller.sendall(data[position : position + 1])
             if self.bytes_per_second:
-                time.sleep(1 / self.bytes_per_second)
+                _PAUSE.wait(1 / self.bytes_per_second)
 
 
 class _Frames:

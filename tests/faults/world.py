@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
 
-from alerting.receiver import Accepted, Receiver, serve
+from alerting.receiver import Accepted, Script, serve
 from streams.admin import connect
 from streams.broker import EmbeddedKafka
 from streams.lag import lag_of
@@ -26,11 +29,17 @@ from streams.topics_admin import create_topics
 from tests.builders import KEYS
 from tests.directory_support import OFFICE, write_registry
 from tests.faults.load import ACCUSED, UNTIL, Load, registry_units
-from tests.kafka_support import eventually
+from tests.faults.receiving import NEW_SECRET, PatientReceiver
+from tests.kafka_support import Worker, eventually
 from tests.live_support import SECRET, Live, Records, subscribers_file, to_bytes
 
 WAIT_SECONDS = 120.0
 MENDS_MAX = 60
+_PAUSE = threading.Event()
+
+
+def _taken(_: str, __: int) -> int:
+    return 204
 
 
 @dataclass
@@ -38,14 +47,21 @@ class World(Live):
     """See the head of this module."""
 
     load: Load = field(default_factory=lambda: Load(1))
-    receiver: Receiver = field(default_factory=lambda: Receiver([SECRET]))
+    receiver: PatientReceiver = field(init=False)
+    answer: Script = _taken
+    """what the receiver answers to a verified call"""
     url: str = ""
     own: dict[str, dict[str, str]] = field(default_factory=dict)
     """settings of single processes"""
+    under: dict[str, list[str]] = field(default_factory=dict)
+    """programs under which single processes run"""
+    clocked: dict[str, Path] = field(default_factory=dict)
+    """files by which the clocks of single processes go"""
     down: set[str] = field(default_factory=set)
     """processes that are not to be started again"""
     expects_quarantine: int = 0
     expects_repeated_calls: bool = False
+    expects_unverified: bool = False
     healed_at: float | None = None
     recovery_seconds: float = 0.0
     ended: list[tuple[str, int]] = field(default_factory=list)
@@ -57,6 +73,14 @@ class World(Live):
     """checks of the fault's own, once all is done"""
     closing: list[Callable[[], object]] = field(default_factory=list)
     """what puts the machine in order again, whatever happened"""
+
+    def __post_init__(self) -> None:
+        self.receiver = PatientReceiver([SECRET, NEW_SECRET], script=lambda name, count: self.answer(name, count))
+
+    def until_closed(self, made: AbstractContextManager[Any]) -> None:
+        """Enter something that ends with the run."""
+        made.__enter__()
+        self.closing.append(lambda: made.__exit__(None, None, None))
 
     # -- processes
 
@@ -74,7 +98,12 @@ class World(Live):
                 lives = len(list(log.parent.glob(f"{name}.life*.log")))
                 log.rename(log.with_name(f"{name}.life{lives + 1}.log"))
             self.down.discard(name)
-            super().start(name)
+            command = name.partition("-")[0]
+            clock = self.clocked.get(name)
+            arguments = ["cli.main"] if clock is None else ["tests.faults.clocked", str(clock)]
+            self.running[name] = Worker(
+                ["-m", *arguments, command], log, env=self.environment(name), under=self.under.get(name, ())
+            )
 
     def start_all(self, *names: str) -> None:
         """Start processes and return when they are ready."""
@@ -103,7 +132,7 @@ class World(Live):
             if name not in self.down and not process.alive():
                 self.ended.append((name, process.wait(0)))
                 assert len(self.ended) <= MENDS_MAX, f"{name} ends again and again: {self.logs()[-3000:]}"
-                time.sleep(0.2)  # a service manager waits, too
+                _PAUSE.wait(0.2)  # a service manager waits, too
                 self.start(name)
 
     def has_ended(self, name: str, status: int | None = None) -> bool:
@@ -117,6 +146,24 @@ class World(Live):
         """Send a quarter of the load."""
         self.send(to_bytes(self.load.part(number)))
         self.sent_parts = max(self.sent_parts, number + 1)
+
+    def send_records(self, records: Records) -> None:
+        """Send some of the load."""
+        self.send(to_bytes(records))
+
+    def send_until_refused(self, number: int) -> None:
+        """Send a quarter of the load to a broker that is going to refuse it."""
+        producer = KafkaProducer(
+            bootstrap_servers=self.servers, acks="all", retries=0, request_timeout_ms=2_000, delivery_timeout_ms=4_000
+        )
+        try:
+            for value in to_bytes(self.load.part(number)):
+                producer.send(self.topics.ticket_events, value=value, key=orjson.loads(value)["ticket_id"].encode())
+            producer.flush(timeout=5)
+        except KafkaError:
+            pass  # which is what is waited for
+        finally:
+            producer.close(timeout=0)
 
     def flows(self) -> None:
         """Send the first quarter and return when warnings reach the receiver."""
@@ -174,6 +221,21 @@ class World(Live):
         self.idle()
         self.all_delivered()
 
+    def own_by_office(self, *names: str) -> None:
+        """Let the office own these subscribers."""
+        path = self.folder / "units.yaml"
+        units = orjson.loads(path.read_bytes())
+        next(unit for unit in units["units"] if unit["id"] == OFFICE)["subscribers"] = list(names)
+        path.write_bytes(orjson.dumps(units))
+
+    def metrics(self, name: str) -> str:
+        """Return a process's metrics; empty while it does not answer."""
+        self.mend()
+        try:
+            return self.get(name, "/metrics").text
+        except (AssertionError, httpx.HTTPError):
+            return ""
+
     def scrape(self) -> str:
         """Return the metrics of every process that runs."""
         bodies = []
@@ -191,17 +253,15 @@ def world(
     load: Load,
     *,
     replication: int = 1,
-    receiver: Receiver | None = None,
-    records: Records | None = None,
     **settings: str,
 ) -> Iterator[World]:
     """Yield a world with its topics made. Its processes end with it, and its topics are deleted."""
     topics = TopicSet(prefix=prefix, partitions=4, replication=replication)
     create_topics(kafka.bootstrap_servers, topics)
-    receiver = receiver or Receiver([SECRET])
     (folder / "logs").mkdir(parents=True, exist_ok=True)
-    with serve(receiver) as url:
-        made = World(kafka, folder, topics, {}, load=load, receiver=receiver, url=url)
+    made = World(kafka, folder, topics, {}, load=load)
+    with serve(made.receiver) as url:
+        made.url = url
         made.settings |= _settings(folder, url, replication) | settings
         try:
             yield made
@@ -226,7 +286,8 @@ def _settings(folder: Path, url: str, replication: int) -> dict[str, str]:
     subscribers_file(folder, url)
     write_subscribers(folder, url)
     files = write_registry(folder, ["office"], registry_units())
-    assert files.units is not None and files.routing is not None
+    assert files.units is not None
+    assert files.routing is not None
     units = orjson.loads(files.units.read_bytes())
     for unit in units["units"]:
         if unit["id"] == ACCUSED:
@@ -246,9 +307,19 @@ def _settings(folder: Path, url: str, replication: int) -> dict[str, str]:
     }
 
 
-def write_subscribers(folder: Path, url: str, further: tuple[dict[str, Any], ...] = (), **office: Any) -> None:
-    """Write the subscribers file: the office, the unit that is accused, and further ones; `office`: fields of its entry."""
+def write_subscribers(
+    folder: Path,
+    url: str,
+    further: tuple[dict[str, Any], ...] = (),
+    everybody: dict[str, Any] | None = None,
+    **office: Any,
+) -> None:
+    """Write the subscribers file: the office, the unit that is accused, and further ones.
+
+    `everybody`: fields of all entries; `office`: of the office's.
+    """
     common = {"secret": {"file": "hook.secret"}, "allow_http": True, "allow_networks": ["127.0.0.0/8"]}
+    common |= everybody or {}
     entries = [
         {"name": "office", "url": f"{url}/office", **common, **office},
         {"name": "accused", "url": f"{url}/accused", **common},
@@ -257,8 +328,3 @@ def write_subscribers(folder: Path, url: str, further: tuple[dict[str, Any], ...
     fresh = folder / "subscribers.new"
     fresh.write_bytes(orjson.dumps({"subscribers": entries}))
     fresh.replace(folder / "subscribers.yaml")
-
-
-def ask(url: str) -> int:
-    """Return the status of a GET."""
-    return httpx.get(url, timeout=5, trust_env=False).status_code
