@@ -21,7 +21,18 @@ RESERVED = b"\x00"
 OWING_KEY = RESERVED + b"owing"
 """the keys that the last batch left with outputs to send"""
 
+CLOCK_KEY = RESERVED + b"clock"
+"""the partition's clock in microseconds, as text"""
+_BEFORE_ZERO = 2**62
+
 State = TypeVar("State")
+
+
+def position_in_source(key: bytes, value: bytes) -> int | None:
+    """Return how far in its topic a value of a table is: the offset of the last record in it; of the clock, its time before zero."""
+    if key.startswith(RESERVED):
+        return int(value) - _BEFORE_ZERO if key == CLOCK_KEY else None
+    return head_of(value).offset
 
 
 class Table(Protocol):
