@@ -135,7 +135,9 @@ def test_events_that_wait_in_the_same_batch_bring_nothing_back() -> None:
 
 def _twice(service: Service) -> None:
     """The same citizen complains twice of one matter, and is dissatisfied."""
-    story = Story("A").complaint(0, citizen={"key": GONE})(1, "resolved", unit="U-1")(2, "visited", result="dissatisfied")
+    story = Story("A").complaint(0, citizen={"key": GONE})(1, "resolved", unit="U-1")(
+        2, "visited", result="dissatisfied"
+    )
     service.feed(*story.events, *Story("B").complaint(3, citizen={"key": GONE}).events)
 
 
