@@ -132,6 +132,15 @@ _REFERENCE = Channel(
     "a JSON array: table, key, and the row's first day where it has one",
     (Message("ReferenceRecord", "a row of a table; none: it was deleted", "ReferenceRecord"),),
 )
+_CLAIM_MESSAGES = (
+    Message("ClaimMessage", "a lineage's complaints by one citizen", "ClaimMessage", headers=_TRACED),
+    _ERASURE,
+)
+_ERASURES = Channel(
+    "Who asked that a citizen be forgotten, why, and what came of it.",
+    "the request",
+    (Message("ErasureRecord", "one step of an erasure, with its proof", "ErasureRecord"),),
+)
 
 
 def channels_of(topics: TopicSet) -> dict[str, Channel]:
@@ -146,10 +155,7 @@ def channels_of(topics: TopicSet) -> dict[str, Channel]:
         topics.citizens: Channel(
             "What is said to the owner of a citizen's complaints.",
             "the citizen's pseudonym",
-            (
-                Message("ClaimMessage", "a lineage's complaints by one citizen", "ClaimMessage", headers=_TRACED),
-                _ERASURE,
-            ),
+            _CLAIM_MESSAGES,
         ),
         topics.alerts: Channel(
             "Warnings, every version; a case's lie in the partition of its root ticket.",
@@ -196,11 +202,7 @@ def channels_of(topics: TopicSet) -> dict[str, Channel]:
         topics.reference: _REFERENCE,
         topics.verdicts: Channel("Kept free for analysts' verdicts.", "the case's id"),
         topics.orders: Channel("Kept free for supervision orders.", "the case's id"),
-        topics.erasures: Channel(
-            "Who asked that a citizen be forgotten, why, and what came of it.",
-            "the request",
-            (Message("ErasureRecord", "one step of an erasure, with its proof", "ErasureRecord"),),
-        ),
+        topics.erasures: _ERASURES,
         topics.tickets_changelog: Channel("The tickets table.", "the ticket's id", (_TABLE,)),
         topics.citizens_changelog: Channel("The citizens table.", "the citizen's pseudonym", (_TABLE,)),
         topics.dispatch_changelog: Channel("The dispatch workers' table.", "the case's id", (_TABLE,)),
