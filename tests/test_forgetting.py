@@ -15,7 +15,7 @@ from rules.driver import Driver
 from rules.event import Event
 from rules.forgetting import Needle, event_without, mark_of
 from rules.matter import MatterConfig
-from rules.messages import ErasureMessage, EventMessage, TickMessage, encode
+from rules.messages import ErasureMessage, EventMessage, MembersMessage, TickMessage, encode
 from streams import erasing
 from streams.citizen_partition import CitizenPartition
 from streams.erasing import mark_key, marks_among
@@ -179,6 +179,17 @@ def test_a_claim_that_was_on_its_way_is_not_taken() -> None:
     claims = [out.value for out in service.tickets.sent if out.topic == TOPICS.citizens]
     service.forget()
     service.take(TOPICS.citizens, *claims)
+    assert service.namers() == []
+
+
+def test_what_a_ticket_owed_is_freed_too_where_its_state_names_nobody_any_more() -> None:
+    service = Service()
+    service.feed(*Story("A").complaint(0, citizen={"key": "c-2"}).events)
+    child = Story("B").complaint(1, citizen={"key": GONE}).events
+    for version, told in ((1, tuple(child)), (2, ())):  # merged, and taken back
+        service.take(TOPICS.tickets, encode(MembersMessage("A", "B", version, told)))
+    assert b"A" in service.namers()
+    service.forget()
     assert service.namers() == []
 
 
