@@ -31,6 +31,7 @@ class RejectionReason(StrEnum):
     INVALID_FIELD = "invalid_field"
     IMPOSSIBLE_TIME = "impossible_time"
     IN_THE_FUTURE = "in_the_future"
+    TOO_LATE = "too_late"
     MERGE_CYCLE = "merge_cycle"
     UNREADABLE = "unreadable"
     POISON = "poison"

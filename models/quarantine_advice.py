@@ -62,6 +62,12 @@ ADVICE: Mapping[Reason, Advice] = {
     Reason.IN_THE_FUTURE: _sender(
         "时间超前", "事件时间比收到时间晚两小时以上。请校准发送端时钟,并确认时区为 +08:00;改正后重发。"
     ),
+    Reason.TOO_LATE: Advice(
+        "迟到过久",
+        "事件发生时间早于本系统已处理到的时间,且超出允许的迟到天数(allowed_lateness_days)。如确需采用:由运维调大该设置并重启,"
+        "再用 quarantine replay 重新处理;如系发送端时间有误,请改正后重发。",
+        Duty.OURSELVES,
+    ),
     Reason.MERGE_CYCLE: _sender(
         "并单成环",
         "并单关系首尾相接(如甲并入乙、乙又并入甲),该次并单未采用。请核实主单,用 voided 或新的 merged 事件更正。",

@@ -164,6 +164,10 @@ class WorkerMetrics:
         else:
             self.rejections.labels(RejectionReason.MERGE_CYCLE.value).inc()
 
+    def too_late(self) -> None:
+        """An event lay further behind its partition's time than is allowed."""
+        self.rejections.labels(RejectionReason.TOO_LATE.value).inc()
+
     def ticked(self, at: int) -> None:
         """A tick was handled."""
         self.ticks.inc()

@@ -98,6 +98,10 @@ class Settings(KafkaSettings, BaseSettings):
     tick_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
         1.0, description="how often the timer looks for deadlines that are due"
     )
+    allowed_lateness_days: Annotated[int | None, Field(ge=1, le=36_500)] = Field(
+        None,
+        description="an event that is older than its partition's time by more goes to quarantine; left out: none does",
+    )
     rules_dir: Path | None = Field(None, description="a folder of rules in place of the default pack")
     calendar_file: Path | None = Field(
         None, description="years of work days that the library does not know yet: see deploy/calendar.example.yaml"

@@ -10,6 +10,7 @@ from models.alert import Alert
 from models.quarantine import RejectionReason
 from rules.calendar import BUILT_IN_VERSION
 from rules.engine import Engine
+from rules.event import Event
 from rules.messages import (
     ClaimMessage,
     EventMessage,
@@ -40,6 +41,9 @@ REVIEW_SLICE = 500
 """tickets that are judged again with one batch: some tenths of a second"""
 
 
+TOO_LATE = "it lies further behind its partition's time than allowed_lateness_days"
+
+
 class TicketWatch(Protocol):
     """Who is told what happens: metrics and the log."""
 
@@ -48,6 +52,9 @@ class TicketWatch(Protocol):
 
     def alarmed(self, alarm: ConflictingBody | RefusedMerge) -> None:
         """A security alarm, or a refused merge."""
+
+    def too_late(self) -> None:
+        """An event lay further behind the partition's clock than is allowed."""
 
     def ticked(self, at: int) -> None:
         """A tick was handled."""
@@ -72,11 +79,18 @@ class TicketPartition:
         first_offset: int,
         *,
         latest: Callable[[], int] | None = None,
+        lateness: int | None = None,
     ) -> None:
-        """Open the partition; `latest` gives the instant beyond which a tick is not believed, where the clock is our own."""
+        """Open the partition.
+
+        `latest` gives the instant beyond which a tick is not believed, where the clock is our own; `lateness` says by how many
+        microseconds an event may lie behind the clock, None: by any.
+        """
         self.partition = partition
         self._latest = latest
+        self._lateness = lateness
         self.clock = 0
+        """the partition's watermark, in microseconds: the largest time of an event or a tick seen in it; it never goes back"""
         self._table = table
         self.engine = engine
         self.reviewing = False
@@ -164,8 +178,19 @@ class TicketPartition:
             state, _ = self._load(touched, message.key)
         if known:
             return  # redelivered: it is in the state, and what it owed was sent when the partition was opened
+        if isinstance(message, EventMessage) and self._is_too_late(state, message.event):
+            # Only now: one that was taken before the clock went on comes again after a crash, and is in the state.
+            self._watch.too_late()
+            touched.owe(message.key, record, self._quarantine(record, RejectionReason.TOO_LATE, TOO_LATE))
+            return
         step = on_message(self.engine, state, message, self.clock)
         self._change(touched, state, step.state, step.outputs, record.offset, record.source_ts)
+
+    def _is_too_late(self, state: TicketState, event: Event) -> bool:
+        """Tell whether an event lies too far behind the clock; one that came before, in time, is a double however late it is."""
+        if self._lateness is None or event.at >= self.clock - self._lateness:
+            return False
+        return all(known.event_id != event.event_id for known in state.events)
 
     def _try(self, touched: Touched[TicketState], message: object, record: Incoming) -> list[Out]:
         """Apply a message; what it breaks on is quarantined and the next one proceeds. A step is pure: a broken one changed nothing."""

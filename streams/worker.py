@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Protocol
 import faust
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from models.times import DAY
 from rules.engine import Engine
 from rules.intake import Reader
 from rules.messages import ReviewMessage, TickMessage, encode
@@ -162,8 +163,16 @@ class Worker:
 
     def _open_tickets(self, partition: int, first_offset: int) -> TicketPartition:
         latest = (lambda: self.clock() + TICK_AHEAD) if self.settings.core_time == "wall" else None
+        days = self.settings.allowed_lateness_days
         return TicketPartition(
-            partition, self.tickets, self.engine, self.topics, self.metrics, first_offset, latest=latest
+            partition,
+            self.tickets,
+            self.engine,
+            self.topics,
+            self.metrics,
+            first_offset,
+            latest=latest,
+            lateness=days * DAY if days is not None else None,
         )
 
     def _open_citizens(self, partition: int, first_offset: int) -> CitizenPartition:

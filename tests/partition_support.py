@@ -72,6 +72,9 @@ class Watch:
     def alarmed(self, alarm: Any) -> None:
         self.told.append(("alarmed", alarm))
 
+    def too_late(self) -> None:
+        self.told.append(("too_late", None))
+
     def ticked(self, at: int) -> None:
         self.told.append(("ticked", at))
 

@@ -132,7 +132,7 @@ def test_every_reason_has_a_text_in_chinese_that_says_what_to_do() -> None:
         assert any("一" <= character <= "鿿" for character in advice.title), reason
         assert len(advice.tell) >= 15
     ours = {reason for reason, advice in ADVICE.items() if advice.duty is Duty.OURSELVES}
-    assert ours == {RejectionReason.UNREADABLE, RejectionReason.POISON}
+    assert ours == {RejectionReason.UNREADABLE, RejectionReason.POISON, RejectionReason.TOO_LATE}
 
 
 def test_what_would_be_refused_again_is_told_before_it_is_sent() -> None:
