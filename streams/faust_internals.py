@@ -11,6 +11,7 @@ from typing import Any
 import aiokafka
 import faust
 from aiokafka.consumer.fetcher import Fetcher as AIOKafkaFetcher
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.app import App
@@ -68,6 +69,7 @@ METHODS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (RocksDBOptions, "open", ("path", "read_only")),
     (RocksDBOptions, "as_options", ()),
     (AIOKafkaFetcher, "fetched_records", ("partitions", "timeout", "max_records")),
+    (PartitionRecords, "_unpack_records", ()),
     (BatchBuilder, "append", ("timestamp", "key", "value", "headers")),
     (BatchBuilder, "record_count", ()),
 )

@@ -17,8 +17,11 @@ from rules.intake import NO_READER, Read, Reader, read_texts, to_event
 from rules.messages import EventMessage, encode
 from rules.pseudonym import PseudonymKey
 from rules.sealing import SEALED, Posts
+from streams.inflating import INFLATED_BYTES_MAX, MIB, Uninflated
 from streams.routes import Out, partition_of
 from streams.topics import TopicSet
+
+UNINFLATED = f"a batch of records that ends here inflates beyond {INFLATED_BYTES_MAX // MIB} MiB; none of it was read"
 
 
 class IntakeWatch(Protocol):
@@ -91,6 +94,8 @@ class Intake:
         return self.reader if posts is self.reader.posts else replace(self.reader, posts=posts)
 
     def _decoded(self, record: Any) -> TicketEvent | Rejected:
+        if isinstance(record.value, Uninflated):
+            return Rejected(RejectionReason.TOO_LARGE, UNINFLATED)
         try:
             event = decode_event(record.value, dict(record.headers) if record.headers else None)
             check_not_ahead(event, record.timestamp)

@@ -5,19 +5,26 @@ come with it. A list of addresses is refused, for it has none.
 
 1. The socket of a connection that fails is left to the garbage collector: it is closed here.
 2. A producer whose closing flush fails stays open, its threads with it: `give_up` ends it.
+
+What a compressed batch may inflate to is bounded, as for the workers (bounded_batches.py); here reading fails with BatchTooLargeError.
+So every codec that a sender may choose can be read; to write, we use gzip or none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import kafka
-from kafka import TopicPartition
+from kafka import TopicPartition, codec
+from kafka.errors import KafkaError
 from kafka.net.inet import KafkaNetSocket
+from kafka.record import default_records, legacy_records
 
+from streams.inflating import CODECS, InflationError
 from streams.security import client_arguments
 
-__all__ = ["KafkaAdminClient", "KafkaConsumer", "KafkaProducer", "TopicPartition", "give_up"]
+__all__ = ["BatchTooLargeError", "KafkaAdminClient", "KafkaConsumer", "KafkaProducer", "TopicPartition", "give_up"]
 
 _END_SECONDS = 5.0
 
@@ -33,6 +40,28 @@ async def _connect_or_close(self: Any, net: Any, sock: Any, address: Any, timeou
 
 
 KafkaNetSocket.sock_connect = _connect_or_close
+
+
+class BatchTooLargeError(KafkaError):  # type: ignore[misc]
+    """A batch of records inflates beyond `INFLATED_BYTES_MAX`."""
+
+
+def _bounded(inflate: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    def decode(payload: Any) -> bytes:
+        try:
+            return inflate(payload)
+        except InflationError:
+            raise BatchTooLargeError from None
+
+    return decode
+
+
+for _name, _inflate in CODECS.items():
+    for _module in (default_records, legacy_records):
+        if hasattr(_module, _name):
+            setattr(_module, _name, _bounded(_inflate))
+for _codec in ("has_lz4", "has_snappy", "has_zstd"):
+    setattr(codec, _codec, lambda: True)  # asked before reading; the libraries it looks for are not needed
 
 
 class KafkaConsumer(kafka.KafkaConsumer):  # type: ignore[misc]

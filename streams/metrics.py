@@ -93,7 +93,7 @@ class WorkerMetrics:
         self._accepted = {kind: self.events.labels(kind) for kind in (*MODEL_BY_TYPE, "unknown")}
         for reason in RejectionReason:
             self.rejections.labels(reason.value)
-        for kind in ("conflicting_body",):
+        for kind in ("conflicting_body", "inflated_batch"):
             self.alarms.labels(kind)
         for kind in ("foreign_record", "second_writer"):
             self.table_alarms.labels(kind)
@@ -163,6 +163,10 @@ class WorkerMetrics:
             log.error("security alarm: event id came again with another body; the first was kept")
         else:
             self.rejections.labels(RejectionReason.MERGE_CYCLE.value).inc()
+
+    def inflated(self, topic: str, partition: int) -> None:
+        """A batch inflates beyond what is read; told in the consumer's thread. The log has said where."""
+        self.alarms.labels("inflated_batch").inc()
 
     def too_late(self) -> None:
         """An event lay further behind its partition's time than is allowed."""

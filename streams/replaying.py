@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 from kafka.errors import KafkaError
 
 from models.decode import Rejected, check_not_ahead, decode_event
-from models.quarantine import QuarantineAction, QuarantineDecision, QuarantineRecord
+from models.quarantine import QuarantineAction, QuarantineDecision, QuarantineRecord, RejectionReason
 from models.times import format_instant, parse_instant
 from rules.messages import WireError, decode
 from streams.admin import ClusterUnreachableError, connect
-from streams.kafka_client import KafkaConsumer, KafkaProducer, TopicPartition
+from streams.inflating import Uninflated
+from streams.kafka_client import BatchTooLargeError, KafkaConsumer, KafkaProducer, TopicPartition
 from streams.quarantine_log import Entry
 from streams.roles import Grant, Operation, Resource
 from streams.ticking import plain_producer
@@ -132,6 +133,8 @@ def drop(bootstrap_servers: str, topics: TopicSet, entries: Iterable[Entry], by:
 
 def refused_again(topics: TopicSet, topic: str, found: Input, now: int) -> str | None:
     """Return why an input would be refused by this version, None where it would be taken so far as can be told from here."""
+    if isinstance(found.value, Uninflated):
+        return RejectionReason.TOO_LARGE.value
     if topic == topics.ticket_events:
         try:
             check_not_ahead(decode_event(found.value, dict(found.headers) or None), now // 1000)
@@ -220,7 +223,12 @@ class _Reader:
         while self._next <= offset:
             if not self._fetched:
                 polls += 1
-                self._fetched = list(reversed(self._consumer.poll(timeout_ms=_POLL_MS).get(self._part, [])))
+                try:
+                    polled = self._consumer.poll(timeout_ms=_POLL_MS)
+                except BatchTooLargeError:
+                    self._next = None
+                    return Input(None, Uninflated(), [])
+                self._fetched = list(reversed(polled.get(self._part, [])))
                 if not self._fetched and polls * _POLL_MS > _READ_SECONDS * 1000:
                     raise TopicUnreadableError(f"{self._part.topic} was not read in {_READ_SECONDS:g} s")
                 continue

@@ -48,6 +48,7 @@ from faust.types import TP
 from faust.types.tuples import ack_lock
 from mode.utils.futures import notify
 
+import streams.bounded_batches  # noqa: F401  # bounds what a compressed batch may inflate to, in this whole process
 from streams.batches import BatchMessage, PartitionLostError, batch_message, each_batch, split_batch
 from streams.faust_internals import check_internals
 from streams.positions import BatchConsumerThread, Fetched, Token

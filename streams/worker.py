@@ -20,6 +20,7 @@ from rules.reckoning import Reckoning, load_reckoning
 from rules.sealing import Posts, load_posts
 from rules.text.screen import Screener
 from streams.batches import PartitionLostError, each_batch
+from streams.bounded_batches import on_refused
 from streams.bulk import Record, send_many
 from streams.citizen_partition import CitizenPartition
 from streams.failpoints import Failpoint, reached
@@ -76,6 +77,7 @@ class Worker:
         self._posts = load_posts(settings.posts_file) if settings.posts_file else Posts()
         self.engine = _engine(pack, load_reckoning(*files))
         self.metrics = WorkerMetrics(pack, CollectorRegistry())
+        on_refused(self.metrics.inflated)
         self._show_reckoning()
         watch_certificates(settings.bootstrap_servers, self.metrics.registry)
         self.flow = FlowMetrics((Stage.INTAKE, Stage.TICKETS, Stage.CITIZENS), self.metrics.registry)
