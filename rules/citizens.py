@@ -14,7 +14,8 @@ from rules.matter import MatterConfig, same_matter
 from rules.messages import ClaimMessage, RepeatMessage, complaint_from
 from rules.repeats import Complaint, Repeat, RepeatedComplaint
 
-MAX_COMPLAINTS = 200
+MAX_COMPLAINTS = 60
+"""of one citizen, the newest: each is compared with each, told to each, and kept in one value, which must stay far below 4 MiB"""
 
 Edges = dict[str, dict[str, str]]
 Told = tuple[int, tuple[RepeatedComplaint, ...], tuple[RepeatedComplaint, ...]]

@@ -1,6 +1,6 @@
 """The citizens agent's work on one partition: claims in, repeat facts out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from models.quarantine import RejectionReason
@@ -8,7 +8,7 @@ from rules.citizens import CitizenState, decode_state, encode_state, on_claim
 from rules.matter import MatterConfig
 from rules.messages import ClaimMessage, RepeatMessage, WireError, decode, encode
 from streams.batches import PartitionLostError
-from streams.partition import Incoming, Refusal, Table, Touched, debts_of, quarantine
+from streams.partition import Incoming, Refusal, Table, Touched, debts_of, in_pieces, quarantine
 from streams.routes import Out, partition_of
 from streams.tables import TableError
 from streams.topics import TopicSet
@@ -44,11 +44,22 @@ class CitizenPartition:
         self.owed = debts_of(table, partition, first_offset)
         self.keys = table.count(partition)
 
-    def handle(self, records: Iterable[Incoming]) -> list[Out]:
-        """Apply a batch: write each touched key once, and return the repeat facts that must be sent before the batch is done."""
+    def pieces(self, records: Sequence[Incoming]) -> Iterator[list[Out]]:
+        """Apply a batch piece by piece, as `TicketPartition.pieces` does."""
+        return in_pieces(records, self._piece)
+
+    def handle(self, records: Sequence[Incoming]) -> list[Out]:
+        """Apply a batch of which nothing is durable before all of it is, and return all repeat facts that it owes."""
+        return [out for outs in self.pieces(records) for out in outs]
+
+    def _piece(self, records: Sequence[Incoming]) -> tuple[list[Out], int]:
+        done = 0
         touched = Touched[CitizenState]()
         refused: list[Out] = []
         for record in records:
+            if touched.is_full:
+                break
+            done += 1
             try:
                 claim = decode(record.value)
             except WireError:
@@ -66,7 +77,7 @@ class CitizenPartition:
                 detail = f"the comparison broke on it: {type(broken).__name__}"
                 refused += touched.owe(claim.key, record, self._refused(record, RejectionReason.POISON, detail))
         outs = touched.write(self._table, self.partition, lambda state: (None, encode_state(state)))
-        return [*refused, *outs]
+        return [*refused, *outs], done
 
     def _apply(self, touched: Touched[CitizenState], claim: ClaimMessage, record: Incoming) -> None:
         state, offset = self._load(touched, claim.key)

@@ -5,7 +5,7 @@ opened anew whenever the data under it came from somewhere else (start, recovery
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import orjson
@@ -20,6 +20,9 @@ RESERVED = b"\x00"
 """No ticket and no citizen has a key that begins with NUL; ours do."""
 OWING_KEY = RESERVED + b"owing"
 """the keys that the last batch left with outputs to send"""
+
+PIECE_BYTES = 512 * 1024
+"""of outputs: what a batch owes beyond it waits until this much is sent, so that no value grows with what it owes"""
 
 State = TypeVar("State")
 
@@ -120,6 +123,19 @@ def _all_keys(table: Table, partition: int) -> Iterator[bytes]:
     return (key for key, _ in table.partition_items(partition) if not key.startswith(RESERVED))
 
 
+def in_pieces(
+    records: Sequence[Incoming], piece: Callable[[Sequence[Incoming]], tuple[list[Out], int]]
+) -> Iterator[list[Out]]:
+    """Yield what each piece of a batch owes; `piece` takes some of the records that are left and says how many."""
+    left = records
+    while True:
+        outs, done = piece(left)
+        yield outs
+        left = left[done:]
+        if not left:
+            return
+
+
 class Kept(Generic[State]):
     """The states of a partition that were written last, so that the next event of a ticket need not read it from the table again.
 
@@ -149,6 +165,7 @@ class Touched(Generic[State]):
         self.states: dict[str, State] = {}
         self.offsets: dict[str, int] = {}
         self.outs: dict[str, list[Out]] = {}
+        self._out_bytes = 0
         self._kept = kept or Kept(0)
 
     def find(self, key: str) -> tuple[State, int] | None:
@@ -175,7 +192,15 @@ class Touched(Generic[State]):
         """Note a key's new state and what it owes."""
         self.states[key] = state
         self.offsets[key] = offset
-        self.outs.setdefault(key, []).extend(outs)
+        every = self.outs.setdefault(key, [])
+        known = len(every)
+        every.extend(outs)
+        self._out_bytes += sum(len(out.value) for out in every[known:])
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether the batch owes so much that it must be sent before more is taken."""
+        return self._out_bytes >= PIECE_BYTES
 
     def write(self, table: Table, partition: int, encode: Callable[[State], tuple[int | None, bytes]]) -> list[Out]:
         """Write every changed key and return all outputs, in the order in which the keys were first touched."""

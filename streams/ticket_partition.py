@@ -3,7 +3,7 @@
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from models.alert import Alert
@@ -25,7 +25,18 @@ from rules.messages import (
 from rules.state import TicketState, decode_state, encode_state
 from rules.tickets import ConflictingBody, Output, RefusedMerge, on_message, on_time, review
 from streams.batches import PartitionLostError
-from streams.partition import RESERVED, Incoming, Kept, Refusal, Table, Touched, debts_of, open_partition, quarantine
+from streams.partition import (
+    RESERVED,
+    Incoming,
+    Kept,
+    Refusal,
+    Table,
+    Touched,
+    debts_of,
+    in_pieces,
+    open_partition,
+    quarantine,
+)
 from streams.routes import Out, partition_of
 from streams.tables import TableError
 from streams.topics import TopicSet
@@ -128,8 +139,20 @@ class TicketPartition:
         """Return the instant of the next deadline, in microseconds."""
         return self._heap[0][0] if self._heap else None
 
-    def handle(self, records: Iterable[Incoming]) -> list[Out]:
-        """Apply a batch: write each touched key once to the table, and return everything that must be sent before the batch is done."""
+    def pieces(self, records: Sequence[Incoming]) -> Iterator[list[Out]]:
+        """Apply a batch piece by piece, most often in one: each writes its touched keys once, and yields what it owes.
+
+        The table must be flushed and the outputs sent before the next piece is asked for: only the last piece can owe anything.
+        """
+        return in_pieces(records, self._piece)
+
+    def handle(self, records: Sequence[Incoming]) -> list[Out]:
+        """Apply a batch of which nothing is durable before all of it is, and return all that it owes."""
+        return [out for outs in self.pieces(records) for out in outs]
+
+    def _piece(self, records: Sequence[Incoming]) -> tuple[list[Out], int]:
+        """Apply records until they owe enough; return what they owe and how many they were."""
+        done = 0
         touched = Touched(self._kept)
         refused: list[Out] = []
         before = self.clock
@@ -139,6 +162,9 @@ class TicketPartition:
         if not self._says_so:
             self._say_so()  # before any state: a crash in between must not make it look older than it is
         for record in records:
+            if touched.is_full:
+                break
+            done += 1
             last, source_ts = record.offset, record.source_ts
             try:
                 message = decode(record.value)
@@ -156,7 +182,7 @@ class TicketPartition:
         outs = touched.write(self._table, self.partition, _encode)
         if self.clock != before:
             self._table.put(self.partition, CLOCK_KEY, str(self.clock).encode())
-        return [*refused, *outs]
+        return [*refused, *outs], done
 
     def _apply(self, touched: Touched[TicketState], message: object, record: Incoming) -> None:
         if isinstance(message, TickMessage):

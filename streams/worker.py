@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn, Protocol
 
 import faust
@@ -59,7 +59,7 @@ class _Partition(Protocol):
     owed: list[Out]
     keys: int
 
-    def handle(self, records: Sequence[Incoming]) -> list[Out]: ...
+    def pieces(self, records: Sequence[Incoming]) -> Iterator[list[Out]]: ...
 
 
 class Worker:
@@ -206,12 +206,14 @@ class Worker:
             Incoming(record.offset, record.value or b"", source_ts_of(record.headers, record.timestamp))
             for record in records
         ]
-        outs = at_work.handle(batch)
-        reached(Failpoint.WORKER_BEFORE_STATE)
-        await table.flush(partition, producer_of(self.app))
-        reached(Failpoint.WORKER_AFTER_STATE)
-        await self._send(outs)
-        reached(Failpoint.WORKER_BEFORE_ACK)
+        for outs in at_work.pieces(batch):
+            reached(Failpoint.WORKER_BEFORE_STATE)
+            await table.flush(partition, producer_of(self.app))
+            reached(Failpoint.WORKER_AFTER_STATE)
+            await self._send(outs)
+            reached(Failpoint.WORKER_BEFORE_ACK)
+            if opened.get(partition) is not at_work:  # before another piece is written over whatever is there now
+                raise PartitionLostError(f"{table.name}-{partition} went away while a batch was done")
         self._done(Stage(table.name), records)
 
     def _done(self, stage: Stage, records: list[Any]) -> None:

@@ -52,8 +52,8 @@ class Partition(Protocol):
 
     owed: list[Out]
 
-    def handle(self, records: Iterable[Incoming]) -> list[Out]:
-        """Apply a batch."""
+    def pieces(self, records: Sequence[Incoming]) -> Iterator[list[Out]]:
+        """Apply a batch piece by piece."""
 
 
 class CrashError(Exception):
@@ -121,12 +121,12 @@ class Agent:
             self.at_work = self.open_one(self.table, records[0].offset)
         self._send(self.at_work.owed, number if step == "debts" else None)
         self.at_work.owed = []
-        outs = self.at_work.handle(records)
-        if step == "flush":
-            self.table.flush(number)
-            raise CrashError
-        self.table.flush()
-        self._send(outs, number if step == "outputs" else None)
+        for outs in self.at_work.pieces(records):
+            if step == "flush":
+                self.table.flush(number)
+                raise CrashError
+            self.table.flush()
+            self._send(outs, number if step == "outputs" else None)
         if step == "acknowledge":
             raise CrashError
         self.acknowledged = records[-1].offset + 1

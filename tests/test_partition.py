@@ -17,13 +17,14 @@ from rules.facts import INDEX
 from rules.matter import MatterConfig
 from rules.messages import EventMessage, TickMessage, encode
 from streams import citizen_partition
+from streams import partition as partition_module
 from streams.citizen_partition import CitizenPartition
 from streams.partition import OWING_KEY, RESERVED, Incoming, Kept
 from streams.routes import Out
 from streams.stored import unpack
 from streams.ticket_partition import CLOCK_KEY, RECKONING_KEY, TicketPartition
 from streams.topics import TopicSet
-from tests.builders import Story, day, engine, event_of, run
+from tests.builders import Story, body, day, engine, event_of, run
 from tests.histories import SPAN_DAYS, histories
 from tests.partition_support import Agent, DictTable, Watch
 
@@ -380,3 +381,25 @@ def test_a_merge_into_a_root_on_a_partition_that_has_seen_nothing_yet_is_judged(
     root = tickets([*forwarded, tick(UNTIL)]).run()
     assert _refused(root) == []
     assert [(one.case_id, one.rule.id) for one in alerts(root)] == [("case:D", "P02")]
+
+
+@settings(max_examples=30, deadline=None)
+@given(LOGS, SIZES, CRASHES)
+def test_a_batch_done_in_pieces_loses_nothing_and_adds_nothing(
+    inputs: list[bytes], sizes: list[int], crashes: list[tuple[str, int]]
+) -> None:
+    for make, log in zip((tickets, citizens), closed_loop(inputs), strict=True):
+        smooth = make(log).run()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(partition_module, "PIECE_BYTES", 1)  # whatever owes anything ends a piece
+            bumpy = make(log).run(sizes, crashes)
+        assert contents(bumpy) == contents(smooth)
+        assert by_issuer(bumpy.once()) == by_issuer(dict.fromkeys(smooth.sent))
+
+
+def test_what_a_batch_owes_is_bounded_however_much_its_events_make_one_ticket_say() -> None:
+    records = [body("child", "merged", 0, event_id="merged", into="root")]
+    records += [body("child", "urged", 1 + number / 1000, event_id=f"e{number}", unit="U-1") for number in range(999)]
+    agent = tickets(events(records)).run([1000])
+    assert agent.acknowledged == 1000
+    assert max(len(value) for value in agent.table.durable.values()) < 2 * partition_module.PIECE_BYTES

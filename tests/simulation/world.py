@@ -7,7 +7,7 @@ its changelog's content up to some record. All but the database goes with a cras
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -159,10 +159,11 @@ class Worker:
             self.world.committed[name] = first + len(values)
         if step.topic == "source":
             records = [Record(first + number, value) for number, value in enumerate(values)]
-            outs = self.intake.handle(step.partition, records)
+            pieces: Iterable[list[Out]] = [self.intake.handle(step.partition, records)]
         else:
-            outs = self._judged(name, [Incoming(first + n, value, TAKEN_MS) for n, value in enumerate(values)], step)
-        self.world.send(outs, step.after if step.crash == "outputs" else None)
+            pieces = self._judged(name, [Incoming(first + n, value, TAKEN_MS) for n, value in enumerate(values)], step)
+        for outs in pieces:
+            self.world.send(outs, step.after if step.crash == "outputs" else None)
         if step.crash == "acknowledge":
             raise Crash
         self.acknowledged[name] = first + len(values)
@@ -171,16 +172,16 @@ class Worker:
         """Return the offset of the next record."""
         return self.acknowledged.get(name, self.world.committed[name])
 
-    def _judged(self, name: Name, batch: list[Incoming], step: Step) -> list[Out]:
+    def _judged(self, name: Name, batch: list[Incoming], step: Step) -> Iterator[list[Out]]:
         if name not in self.opened:
             self.opened[name] = self._open(name, batch[0].offset)
         at_work = self.opened[name]
         if "debts forgotten" not in self.world.bugs:
             self.world.send(at_work.owed, step.after if step.crash == "debts" else None)
         at_work.owed = []
-        outs: list[Out] = at_work.handle(batch)
-        self.tables[name[0]].flush(name[1], step.crash, step.after)
-        return outs
+        for outs in at_work.pieces(batch):
+            self.tables[name[0]].flush(name[1], step.crash, step.after)
+            yield outs
 
     def _open(self, name: Name, first_offset: int) -> TicketPartition | CitizenPartition:
         topic, partition = name
