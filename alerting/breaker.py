@@ -5,7 +5,7 @@ in a row, or one 429, and the hundreds of thousands that may wait for a dead end
 in memory alone: after a restart the first calls find out again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alerting.retry import RELIEF, RETRY_AFTER_MAX
 from models.delivery import Outcome
@@ -50,3 +50,7 @@ class Breaker:
         if retry_after is not None:
             wait = max(wait, min(max(retry_after, 0), RETRY_AFTER_MAX))
         return Breaker(failures, self.openings + 1, now + wait)
+
+    def moved(self, by: int) -> "Breaker":
+        """Return the breaker on a clock that was moved by so many microseconds."""
+        return self if self.open_until is None else replace(self, open_until=self.open_until + by)

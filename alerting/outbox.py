@@ -347,3 +347,12 @@ def due_at(item: Item, subscriber: Subscriber, registry_version: str | None) -> 
     if item.status is DeliveryStatus.REFUSED:
         return None if item.endpoint_id == registry_version else item.enqueued_at
     return item.next_at
+
+
+def on_this_clock(item: Item, due: int, now: int) -> int:
+    """Return when an item is due at the latest by a clock that may have gone back since: a wait is never longer than it was meant.
+
+    Instants in microseconds.
+    """
+    since = item.enqueued_at if item.last_attempt_at is None else item.last_attempt_at
+    return due if since <= now else min(due, now + max(due - since, 0))

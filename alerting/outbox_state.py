@@ -58,9 +58,9 @@ class Item:
         return self.alert_id, self.mark
 
     @property
-    def try_key(self) -> tuple[str, str, int]:
-        """Return what tells the next attempt from others of the lane."""
-        return self.alert_id, self.mark, self.attempts
+    def try_key(self) -> tuple[str, str, int, str | None]:
+        """Return what tells the next attempt from others of the lane; parked without a call, an item has as many attempts as before."""
+        return self.alert_id, self.mark, self.attempts, self.endpoint_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,11 @@ from faust.types import TP
 READ_SECONDS = 30.0
 
 
-async def keys_between(app: Any, tp: TP, stretches: Iterable[tuple[int, int]]) -> set[bytes]:
-    """The keys of the records in (first, last) offset stretches of a partition. Raises TimeoutError after 30 s."""
+async def values_between(app: Any, tp: TP, stretches: Iterable[tuple[int, int]]) -> dict[bytes, bytes | None]:
+    """The keys of the records in (first, last) offset stretches of a partition, each with its last value there.
+
+    Raises TimeoutError after 30 s.
+    """
     partition = TopicPartition(tp.topic, tp.partition)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=server_list(app.transport.url, app.transport.default_port),
@@ -24,19 +27,19 @@ async def keys_between(app: Any, tp: TP, stretches: Iterable[tuple[int, int]]) -
     try:
         consumer.assign([partition])
         async with asyncio.timeout(READ_SECONDS):
-            keys: set[bytes] = set()
+            found: dict[bytes, bytes | None] = {}
             for first, last in stretches:
-                keys |= await _read(consumer, partition, first, last)
-            return keys
+                found |= await _read(consumer, partition, first, last)
+            return found
     finally:
         await consumer.stop()
 
 
-async def _read(consumer: Any, partition: TopicPartition, first: int, last: int) -> set[bytes]:
-    keys: set[bytes] = set()
+async def _read(consumer: Any, partition: TopicPartition, first: int, last: int) -> dict[bytes, bytes | None]:
+    found: dict[bytes, bytes | None] = {}
     consumer.seek(partition, first)
     while await consumer.position(partition) <= last:
         for record in (await consumer.getmany(timeout_ms=500)).get(partition, []):
             if record.offset <= last and record.key is not None:
-                keys.add(record.key)
-    return keys
+                found[record.key] = record.value
+    return found

@@ -70,7 +70,7 @@ class CitizenPartition:
                 continue
             try:
                 self._apply(touched, claim, record)
-            except (PartitionLostError, TableError):
+            except (PartitionLostError, TableError, MemoryError):
                 raise
             except Exception as broken:
                 self._watch.broke(broken)

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 
 from alerting.breaker import Breaker
 from alerting.directory import Directory
-from alerting.outbox import due_at
+from alerting.outbox import due_at, on_this_clock
 from alerting.outbox_state import Item
 from alerting.rate import Rate
 from alerting.record import attempt_record, disabled_record
@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 Place = tuple[int, str]
 """Partition and case."""
 WAIT_SECONDS_MAX = 30.0
+STEP_BACK_MIN = 5 * SECOND
+"""The least step of the clock backwards that is taken for one."""
 """The wall clock may be set while we wait."""
 BUNDLE_MAX = 20
 """Deliveries in one message to a chat group."""
@@ -80,13 +82,14 @@ class Sender:
         self._since: dict[Place, int] = {}
         """When each head was queued, whatever it waits for."""
         self._numbers = itertools.count()
-        self._in_flight: dict[Place, frozenset[tuple[str, str, int]]] = {}
+        self._in_flight: dict[Place, frozenset[tuple[str, str, int, str | None]]] = {}
         self._tasks: dict[Place, asyncio.Task[None]] = {}
         self._calling: set[Place] = set()
         self._limit = 1
         self._breaker = Breaker()
         self._rate = Rate(subscriber.rate_per_minute)
         self._gone = False
+        self._clock_before = 0
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -122,7 +125,7 @@ class Sender:
             if item.status is DeliveryStatus.DISABLED:
                 self._set_gone(True)
             return
-        self._wait(place, due, item.attempts > 0)
+        self._wait(place, on_this_clock(item, due, self._shell.clock()), item.attempts > 0)
 
     def _wait(self, place: Place, due: int, tried: bool) -> None:
         number = next(self._numbers)
@@ -162,10 +165,7 @@ class Sender:
 
     def directory_changed(self) -> None:
         """Look again at what was stopped: another endpoint, or another registry, may let it go."""
-        for partition, case_id in list(self._stopped):
-            with contextlib.suppress(PartitionLostError):
-                queue = self._shell.queue(partition, case_id, self.subscriber.name)
-                self.head(partition, case_id, queue[0] if queue else None)
+        self._look_again(list(self._stopped))
         self._wake.set()
 
     def start(self) -> None:
@@ -199,6 +199,7 @@ class Sender:
 
     def _start_due(self) -> float:
         """Start what is due, as far as endpoint and limits allow, and return for how many seconds to wait."""
+        self._look_at_clock()
         if self._shell.directory() is None or not self.subscriber.enabled:
             return WAIT_SECONDS_MAX  # a change of the directory wakes us
         while self._heap:
@@ -217,6 +218,23 @@ class Sender:
             self._rate = self._rate.after_call(now)
             self._start_attempt(self._take(now))
         return WAIT_SECONDS_MAX
+
+    def _look_at_clock(self) -> None:
+        """Where the machine's clock was put back, put back what waits for an instant of it, or it would wait for that much longer."""
+        now, before = self._shell.clock(), self._clock_before
+        self._clock_before = now
+        if before - now < STEP_BACK_MIN:
+            return
+        log.warning("the clock went back by %d s", (before - now) // SECOND)
+        self._breaker = self._breaker.moved(now - before)
+        self._rate = replace(self._rate, next_at=max(self._rate.next_at + now - before, 0))
+        self._look_again(list(self._waiting))
+
+    def _look_again(self, places: list[Place]) -> None:
+        for partition, case_id in places:
+            with contextlib.suppress(PartitionLostError):
+                queue = self._shell.queue(partition, case_id, self.subscriber.name)
+                self.head(partition, case_id, queue[0] if queue else None)
 
     def _take(self, now: int) -> list[Place]:
         """Return the place to try next; for a chat group all that are due, as many as fit."""
@@ -316,7 +334,7 @@ class Sender:
                 log.error("the conflict guard stopped %s on its way to %s", record.alert_id, name)
                 self._shell.metrics.refused(name)
         if done.answer is not None:
-            self._learn(done.answer, [due.item for _, due in ready], started_at)
+            self._learn(done.answer, [due.item for _, due in ready], started_at, endpoint_id)
         return found
 
     def _without_body(self, place: Place, item: Item) -> DeliveryRecord:
@@ -335,7 +353,7 @@ class Sender:
             self._shell.retry_scale,
         )
 
-    def _learn(self, answer: Answer, items: list[Item], started_at: int) -> None:
+    def _learn(self, answer: Answer, items: list[Item], started_at: int, endpoint_id: str) -> None:
         now, name = self._shell.clock(), self.subscriber.name
         was_open = self._breaker.is_open
         self._breaker = self._breaker.after(answer.outcome, now, answer.retry_after, self._shell.retry_scale)
@@ -351,8 +369,8 @@ class Sender:
                 self._pull_forward(now)
         else:
             self._limit = 1
-            if answer.outcome is Outcome.GONE:
-                self._set_gone(True)
+            if answer.outcome is Outcome.GONE and endpoint_id == self.subscriber.endpoint_id:
+                self._set_gone(True)  # not where another endpoint has taken this one's place during the call
 
     def _pull_forward(self, now: int) -> None:
         """The endpoint is back: what failed with it need not wait for its own schedule."""

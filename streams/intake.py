@@ -74,6 +74,8 @@ class Intake:
         good = [event for event in decoded if not isinstance(event, Rejected)]
         try:
             read: Iterator[Read | None] = iter(read_texts(good, reader))
+        except MemoryError:
+            raise
         except Exception:
             read = repeat(None)  # whichever broke it: each is read alone, and that one is put aside
         return [
@@ -101,6 +103,8 @@ class Intake:
             check_not_ahead(event, record.timestamp)
         except Rejected as rejected:
             return rejected
+        except MemoryError:
+            raise  # ours, not the input's: the process ends, and the batch comes again
         except Exception as broken:
             return _poison(broken)
         return event
@@ -111,6 +115,8 @@ class Intake:
             message = EventMessage(known if self._reference is None else self._reference.enrich(known))
         except Rejected as rejected:
             return [self._quarantine(partition, record, rejected)]
+        except MemoryError:
+            raise
         except Exception as broken:
             return [self._quarantine(partition, record, _poison(broken))]
         if message.event.type == SEALED:

@@ -24,7 +24,18 @@ OWING_KEY = RESERVED + b"owing"
 PIECE_BYTES = 512 * 1024
 """of outputs: what a batch owes beyond it waits until this much is sent, so that no value grows with what it owes"""
 
+CLOCK_KEY = RESERVED + b"clock"
+"""the partition's clock in microseconds, as text"""
+_BEFORE_ZERO = 2**62
+
 State = TypeVar("State")
+
+
+def position_in_source(key: bytes, value: bytes) -> int | None:
+    """Return how far in its topic a value of a table is: the offset of the last record in it; of the clock, its time before zero."""
+    if key.startswith(RESERVED):
+        return int(value) - _BEFORE_ZERO if key == CLOCK_KEY else None
+    return head_of(value).offset
 
 
 class Table(Protocol):

@@ -24,9 +24,12 @@ Theory
 
 Two writers
     A worker that was frozen ends when it wakes up (freeze.py). One that was cut off may still write to the changelog
-    after its partition went to another worker. The owner notices: its own records do not follow its last ones. It then
-    writes again what it holds for the keys in between, before it goes on. Records that no table of this type wrote are
-    skipped and reported.
+    after its partition went to another worker. With `position`, how far in its source a value is, both notice:
+    1. The owner's own records do not follow its last ones. It writes again what it holds for the keys in between, before
+       it goes on.
+    2. The one that was cut off finds records that are further than its own. It ends, and writes nothing more.
+    3. Recovery, should it come before the owner has written again, takes no value that is behind the one it has.
+    Records that no table of this type wrote are skipped and reported.
 """
 
 import asyncio
@@ -39,7 +42,7 @@ from faust.types import TP
 
 from streams.batches import PartitionLostError
 from streams.bulk import Record, Sent, send_many
-from streams.changelog import keys_between
+from streams.changelog import values_between
 from streams.faust_internals import check_internals
 from streams.rocks import RocksLimits, RocksStore
 
@@ -65,8 +68,18 @@ class ForeignValueError(TableError):
     """A value is not of this table's type."""
 
 
+class SupersededError(TableError):
+    """Another worker owns the partition and is further; this one was cut off."""
+
+
 Alarm = Callable[[str, int, int], None]
 PartitionHook = Callable[[int], None]
+Position = Callable[[bytes, bytes], int | None]
+"""Given key and payload, returns how far in its source the value is; None where that cannot be said of it.
+
+Below zero: it says nothing of other keys' values.
+"""
+_UNKNOWN = 2**63
 
 
 class BulkTable(faust.Table[Any, Any]):
@@ -74,7 +87,8 @@ class BulkTable(faust.Table[Any, Any]):
 
     `type_id` and `schema` (1–255 each) stand before every stored value; `upgrade(schema, key, payload)` turns a
     payload of an older schema into the present one. `die` ends the process; `alarm(kind, partition, count)` reports
-    "foreign_record" and "second_writer".
+    "foreign_record" and "second_writer". `hints` are keys that spare a search: recovery drops them where it met late
+    records, since nobody knows of which writer they are.
     """
 
     app: Any
@@ -92,6 +106,8 @@ class BulkTable(faust.Table[Any, Any]):
         upgrade: Callable[[int, bytes, bytes], bytes] | None = None,
         alarm: Alarm | None = None,
         limits: RocksLimits = LIMITS,
+        position: Position | None = None,
+        hints: frozenset[bytes] = frozenset(),
     ) -> None:
         # Two batches at a time; with one, Faust would go on reading the changelog after recovery.
         super().__init__(
@@ -99,6 +115,10 @@ class BulkTable(faust.Table[Any, Any]):
         )
         self.header = bytes((type_id, schema))
         self._limits = limits
+        self._position = position
+        self._hints = hints
+        self._highest: dict[int, int] = {}
+        """by partition that is being recovered: the furthest position so far"""
         self._upgrade = upgrade
         self._die = die
         self._alarm = alarm or (lambda kind, partition, count: None)
@@ -258,9 +278,11 @@ class BulkTable(faust.Table[Any, Any]):
                 count,
             )
             self._alarm("second_writer", partition, count)
-            keys = await keys_between(self.app, TP(self.changelog_topic_name, partition), gaps)
+            theirs = await values_between(self.app, TP(self.changelog_topic_name, partition), gaps)
             expected = sent.last + 1
-            again = {key: changes[key] if key in changes else self._read(partition, key) for key in keys}
+            again = {key: changes[key] if key in changes else self._read(partition, key) for key in theirs}
+            if any(self._is_behind(key, again[key], value) for key, value in theirs.items()):
+                raise SupersededError(f"{self.name}-{partition}: another worker is further than this one")
             if not again:
                 break
             sent = await self._send(partition, again, producer)
@@ -306,6 +328,7 @@ class BulkTable(faust.Table[Any, Any]):
         highwater = self.app.tables.recovery.active_highwaters.get(tp, -1)
         self._applied[tp.partition] = max(self._applied_offset(tp.partition), highwater)
         self._ready.add(tp.partition)
+        self._highest.pop(tp.partition, None)
         for hook in self._on_recovered:
             hook(tp.partition)
 
@@ -313,6 +336,7 @@ class BulkTable(faust.Table[Any, Any]):
         self._dirty.pop(partition, None)
         self._flushing.pop(partition, None)
         self._applied.pop(partition, None)
+        self._highest.pop(partition, None)
         if partition in self._ready:
             self._ready.discard(partition)
             for hook in self._on_revoked:
@@ -333,22 +357,50 @@ class BulkTable(faust.Table[Any, Any]):
     def _apply(self, partition: int, records: list[Any]) -> None:
         applied = self._applied_offset(partition)
         changes: dict[bytes, bytes | None] = {}
-        foreign = 0
+        foreign = late = 0
+        self._highest.setdefault(partition, -1 if applied < 0 else _UNKNOWN)
         for record in records:
             if record.offset <= applied:
                 continue
             if record.key is None or record.key == self.store.offset_key or not self._is_ours(partition, record.value):
                 foreign += 1
+            elif self._is_late(partition, record, changes):
+                late += 1
             else:
                 changes[record.key] = record.value
         if foreign:
             self._foreign(partition, foreign, self.changelog_topic_name)
+        if late:
+            log.error("%s-%d: %d late records of a worker that was cut off were skipped", self.name, partition, late)
+            self._alarm("second_writer", partition, late)
         last = records[-1].offset
         if last > applied:
             if partition in self._ready:
                 self._forget(partition)
             self.store.write(partition, changes, last)
             self._applied[partition] = last
+
+    def _is_late(self, partition: int, record: Any, changes: dict[bytes, bytes | None]) -> bool:
+        """Return whether a changelog record is behind what is there; the hints go as soon as one may be."""
+        at = self._position_of(record.key, record.value)
+        if at is None:
+            return False
+        if at >= self._highest[partition]:  # further than anything before it: the usual case, told without a read
+            self._highest[partition] = at
+            return False
+        there = changes[record.key] if record.key in changes else self._read(partition, record.key)
+        known = self._position_of(record.key, there)
+        if known is None or known < at:
+            return False
+        changes.update(dict.fromkeys(self._hints))
+        return known > at
+
+    def _is_behind(self, key: bytes, ours: bytes | None, theirs: bytes | None) -> bool:
+        at, other = self._position_of(key, ours), self._position_of(key, theirs)
+        return other is not None and (at is None or at < other)
+
+    def _position_of(self, key: bytes, value: bytes | None) -> int | None:
+        return None if self._position is None or value is None else self._position(key, value[HEADER_BYTES:])
 
     def _is_ours(self, partition: int, value: bytes | None) -> bool:
         if value is None:

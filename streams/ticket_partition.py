@@ -26,6 +26,7 @@ from rules.state import TicketState, decode_state, encode_state
 from rules.tickets import ConflictingBody, Output, RefusedMerge, on_message, on_time, review
 from streams.batches import PartitionLostError
 from streams.partition import (
+    CLOCK_KEY,
     RESERVED,
     Incoming,
     Kept,
@@ -43,7 +44,6 @@ from streams.topics import TopicSet
 
 log = logging.getLogger(__name__)
 
-CLOCK_KEY = RESERVED + b"clock"
 RECKONING_KEY = RESERVED + b"reckoning"
 """the version of the calendar and the limits by which every ticket of the partition has been judged"""
 KEPT_TICKETS = 4_096
@@ -222,7 +222,7 @@ class TicketPartition:
         """Apply a message; what it breaks on is quarantined and the next one proceeds. A step is pure: a broken one changed nothing."""
         try:
             self._apply(touched, message, record)
-        except (PartitionLostError, TableError):
+        except (PartitionLostError, TableError, MemoryError):
             raise
         except Exception as broken:
             return touched.owe(getattr(message, "key", None), record, self._poison(record, broken, "on it"))
@@ -247,6 +247,8 @@ class TicketPartition:
                 continue  # it was moved since
             try:
                 step = on_time(self.engine, state, due_at)
+            except MemoryError:
+                raise
             except Exception as broken:
                 # No record is at fault, so the ticket's id stands for one. The next start tries again.
                 record = Incoming(offset, key.encode(), source_ts)
@@ -264,6 +266,8 @@ class TicketPartition:
             state, _ = self._load(touched, key)
             try:
                 step = review(self.engine, state, self.clock)
+            except MemoryError:
+                raise
             except Exception as broken:
                 # No record is at fault; the ticket keeps what it said until its next event.
                 at_fault = Incoming(offset, key.encode(), record.source_ts)

@@ -30,7 +30,7 @@ from streams.intake import Intake
 from streams.metrics import WorkerMetrics
 from streams.metrics_certificates import watch_certificates
 from streams.metrics_flow import FlowMetrics, Stage
-from streams.partition import Incoming
+from streams.partition import OWING_KEY, Incoming, position_in_source
 from streams.reference_feed import ReferenceFeed
 from streams.reloading import PackWatcher, ReckoningWatcher
 from streams.roles import Role
@@ -121,6 +121,8 @@ class Worker:
             upgrade=upgrades(steps),
             die=die,
             alarm=self.metrics.table_alarm,
+            position=position_in_source,
+            hints=frozenset({OWING_KEY}),
         )
         self.app.tables.add(table)
         return table

@@ -147,3 +147,13 @@ def test_a_header_without_a_value_stops_nothing() -> None:
     del headers["ce_specversion"]  # then they are no CloudEvent's
     (taken,) = Intake(TopicSet(), KEYS, told).handle(0, [record(1, orjson.dumps(GOOD), headers)])
     assert taken.topic == "hw.tickets"
+
+
+@pytest.mark.parametrize("step", ["decode_event", "to_event", "read_texts"])
+def test_a_lack_of_memory_is_no_inputs_fault(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def starved(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(f"streams.intake.{step}", starved)
+    with pytest.raises(MemoryError):
+        Intake(TopicSet(), KEYS, Told()).handle(0, [record(0, orjson.dumps(GOOD))])

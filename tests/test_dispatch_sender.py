@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from alerting.outbox_state import Item
 from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord, DeliveryStatus, Outcome
 from models.subscriber import Subscriber
-from models.times import SECOND
+from models.times import SECOND, parse_instant
 from streams.batches import PartitionLostError
 from streams.dispatch_lanes import Lanes
 from streams.dispatch_sender import Sender, Shell
@@ -48,6 +48,8 @@ class World:
     written: list[DeliveryRecord]
     calls: int = 0
     open: int = 0
+    now: int = NOW
+    """what the clock says"""
     answers: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
     died: list[BaseException] = field(default_factory=list)
 
@@ -110,7 +112,7 @@ async def world(
             item = lanes.get((partition, case_id))
             return () if item is None or case_id in gone else (item,)
 
-        shell = Shell(lambda: NOW, 1.0, lambda: now, queue, body, write, died.append, metrics)
+        shell = Shell(lambda: made.now, 1.0, lambda: now, queue, body, write, died.append, metrics)
         made = World(_Told(subscriber, EndpointClient(subscriber), shell, lanes), written, died=died)
         made.sender.start()
         try:
@@ -203,6 +205,41 @@ async def test_after_410_the_others_are_parked_without_a_call() -> None:
         made.sender.head(1, "case-5", item_of(5))
         await until(lambda: len(made.written) == 5)
         assert made.written[-1].case_id == "case-5"
+
+
+async def test_what_was_parked_without_a_call_is_called_at_another_endpoint() -> None:
+    async with world() as made:
+        sender = made.sender
+        for number in range(3):
+            sender.head(0, f"case-{number}", item_of(number))
+        await made.answer(410)
+        await until(lambda: len(made.written) == 3)
+        for number, record in enumerate(made.written):  # as they come back, folded
+            parked = {"status": record.status, "endpoint_id": record.endpoint_id, "attempts": record.attempts}
+            sender.head(0, f"case-{number}", item_of(number, **parked))
+        other = replace(sender.subscriber, revision=2)
+        sender.reconfigure(other, EndpointClient(other))
+        await made.answer(200, 200, 200)
+        assert [record.status for record in made.written[3:]] == [DeliveryStatus.DELIVERED] * 3
+
+
+async def test_a_clock_that_goes_back_makes_nobody_wait_for_it() -> None:
+    hour = 3600 * SECOND
+    async with world() as made:
+        made.now += hour
+        made.sender.head(0, "failed", item_of(1, enqueued_at=made.now, next_at=made.now))
+        await made.answer(503)
+        again = parse_instant(str(made.written[0].next_attempt_at))
+        tried = {"attempts": 1, "last_attempt_at": made.now, "next_at": again}
+        made.sender.head(0, "failed", item_of(1, enqueued_at=made.now, **tried))
+        made.now -= 2 * hour
+        made.sender.head(0, "new", item_of(2, enqueued_at=made.now, next_at=made.now))
+        await made.answer(200)
+        assert made.written[-1].case_id == "new"
+        made.now += again - (NOW + hour)  # as long as was meant, and not for the step of the clock
+        made.sender.head(0, "also new", item_of(3, enqueued_at=made.now, next_at=made.now))
+        await made.answer(200, 200)
+        assert {record.case_id for record in made.written[-2:]} == {"failed", "also new"}
 
 
 async def test_a_missing_body_is_a_recorded_failure_not_a_silence() -> None:

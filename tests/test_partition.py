@@ -260,6 +260,16 @@ class BreakingEngine(Engine):
         self.judge = judge  # type: ignore[assignment]
 
 
+def test_a_lack_of_memory_is_no_events_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def starved(*_: Any) -> Any:
+        raise MemoryError
+
+    lacking = engine()
+    monkeypatch.setattr(lacking, "judge", starved)
+    with pytest.raises(MemoryError):
+        tickets(events(STORY.records[:5]), lacking).run([99])
+
+
 def _refused(agent: Agent) -> list[dict[str, Any]]:
     return [orjson.loads(out.value) for out in agent.sent if out.topic == TOPICS.quarantine]
 

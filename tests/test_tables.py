@@ -18,7 +18,7 @@ from streams.broker import EmbeddedKafka
 from streams.bulk import Record, SendError, send_many
 from streams.faust_app import producer_of
 from streams.rocks import SCAN_CHUNK, RocksLimits, RocksStore
-from streams.tables import BulkTable, ForeignValueError, NewerSchemaError, gaps_between
+from streams.tables import BulkTable, ForeignValueError, NewerSchemaError, SupersededError, gaps_between
 from streams.transport import PartitionLostError
 from tests.faust_support import quick_app, running, until
 from tests.kafka_support import produce, read_all
@@ -313,6 +313,47 @@ async def test_what_a_frozen_worker_wrote_late_is_written_over(
     second = owner("fresh")
     async with running(second.app):
         assert second.content(0) == {b"a": b"1", b"b": b"2", b"c": b"3"}
+
+
+def _first_digits(key: bytes, value: bytes) -> int | None:
+    return None if key == b"hint" else int(value.split()[0])
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("disk", ["disk", "fresh"])
+async def test_recovery_takes_no_late_record_and_drops_the_hints_beside_it(
+    kafka: EmbeddedKafka, app_id: str, owner: Callable[..., Owner], disk: str
+) -> None:
+    """The owner did not write again before its partition went to somebody else."""
+    first = owner(position=_first_digits, hints=frozenset({b"hint"}))
+    async with running(first.app):
+        await first.save(0, hint=b"a b", a=b"7 new", b=b"8 new")
+        await first.save(0, c=b"9 new")
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as stranger:
+        late = {b"hint": b"a", b"a": b"5 late", b"c": b"9 new"}
+        await send_many(
+            stranger, f"{app_id}-states-changelog", 0, [Record(key, HEADER + value) for key, value in late.items()]
+        )
+    second = owner(disk, position=_first_digits, hints=frozenset({b"hint"}))
+    async with running(second.app):
+        assert second.content(0) == {b"a": b"7 new", b"b": b"8 new", b"c": b"9 new"}
+        assert second.alarms == [("second_writer", 0, 1)]
+
+
+@pytest.mark.kafka
+async def test_a_worker_that_was_cut_off_ends_when_it_finds_the_owner_further(
+    kafka: EmbeddedKafka, app_id: str, owner: Callable[..., Owner]
+) -> None:
+    first = owner(position=_first_digits)
+    async with running(first.app):
+        await first.save(0, a=b"5", b=b"6")
+        async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as new_owner:
+            await send_many(new_owner, f"{app_id}-states-changelog", 0, [Record(b"a", HEADER + b"9")])
+        with pytest.raises(SupersededError):
+            await first.save(0, b=b"7")
+    second = owner("fresh", position=_first_digits)
+    async with running(second.app):
+        assert second.content(0) == {b"a": b"9", b"b": b"7"}
 
 
 @pytest.mark.kafka

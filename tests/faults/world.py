@@ -309,7 +309,7 @@ def _settings(folder: Path, url: str, replication: int) -> dict[str, str]:
 
 def write_subscribers(
     folder: Path,
-    url: str,
+    at: str,
     further: tuple[dict[str, Any], ...] = (),
     everybody: dict[str, Any] | None = None,
     **office: Any,
@@ -321,8 +321,8 @@ def write_subscribers(
     common = {"secret": {"file": "hook.secret"}, "allow_http": True, "allow_networks": ["127.0.0.0/8"]}
     common |= everybody or {}
     entries = [
-        {"name": "office", "url": f"{url}/office", **common, **office},
-        {"name": "accused", "url": f"{url}/accused", **common},
+        {"name": "office", "url": f"{at}/office", **common, **office},
+        {"name": "accused", "url": f"{at}/accused", **common},
         *({**common, **one} for one in further),
     ]
     fresh = folder / "subscribers.new"
