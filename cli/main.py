@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "silences": ("cli.silences", "Silence warnings for a while, with a reason."),
     "api": ("cli.api", "Serve the HTTP API: subscribers, alerts to pull, replay, why."),
     "sealed": ("cli.sealed", "List the shells of what was sealed, to be handed over by hand."),
+    "forget": ("cli.forget", "Erase one citizen from the tables, and prove it."),
     "quarantine": ("cli.quarantine", "Work through the inputs that were refused."),
 }
 

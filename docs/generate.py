@@ -36,6 +36,7 @@ TOPICS = {
     "hw.decisions": "what was decided about an alert for each subscriber, why, and by which registry and routing tree",
     "hw.redeliveries": "what is asked of dispatch: replays, new decisions, drills",
     "hw.quarantine": "refused input: reason, field and offset, never its text",
+    "hw.erasures": "who had a citizen forgotten, why, and the proof; citizens as hashes",
     "hw.quarantine-decisions": "what operators did about refused inputs",
     "hw.reference": "other departments' tables that intake joins to events: units, posts, citizens' flags, projects",
     "hw.sealed": "shells of what was sealed",

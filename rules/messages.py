@@ -49,6 +49,17 @@ class ReviewMessage(NamedTuple):
     """Time is reckoned otherwise than before: the partition's tickets are to be judged again, some at a time."""
 
 
+class ErasureMessage(NamedTuple):
+    """A citizen is to be forgotten: said to the citizen's table, then to every partition of tickets, which is gone through in slices."""
+
+    key: str
+    """the citizen's pseudonym"""
+    request: str
+    """which request asks for it"""
+    goes_on: bool = False
+    """the next slice of one that was begun"""
+
+
 class ClaimMessage(NamedTuple):
     """A lineage's complaints by one citizen, for that citizen's table; replaces what the lineage said before."""
 
@@ -58,7 +69,7 @@ class ClaimMessage(NamedTuple):
     complaints: tuple[Complaint, ...]
 
 
-TicketMessage = EventMessage | MembersMessage | RepeatMessage | TickMessage | ReviewMessage
+TicketMessage = EventMessage | MembersMessage | RepeatMessage | TickMessage | ReviewMessage | ErasureMessage
 
 
 class WireError(ValueError):
@@ -81,6 +92,8 @@ def encode(message: TicketMessage | ClaimMessage) -> bytes:
             return orjson.dumps(("tick", at), default=tuple)
         case ReviewMessage():
             return orjson.dumps(("review",))
+        case ErasureMessage(key, request, goes_on):
+            return orjson.dumps(("erasure", key, request, goes_on))
         case ClaimMessage(key, root, version, complaints):
             return orjson.dumps(("claim", key, root, version, complaints), default=tuple)
 
@@ -100,6 +113,8 @@ def decode(value: bytes) -> TicketMessage | ClaimMessage:
                 return TickMessage(rest[0])
             case "review":
                 return ReviewMessage()
+            case "erasure":
+                return ErasureMessage(rest[0], rest[1], rest[2])
             case "claim":
                 return ClaimMessage(rest[0], rest[1], rest[2], tuple(complaint_from(one) for one in rest[3]))
     except (orjson.JSONDecodeError, TypeError, ValueError, IndexError):

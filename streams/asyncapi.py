@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from models.alert import Alert
 from models.decision import DecisionRecord
 from models.delivery import DeliveryRecord
+from models.erasure import ErasureRecord
 from models.quarantine import QuarantineDecision, QuarantineRecord
 from models.redelivery import RedeliveryRequest
 from models.reference import REFERENCE_RECORD
@@ -67,11 +68,13 @@ PAYLOADS: dict[str, Any] = {
     "QuarantineDecision": QuarantineDecision,
     "SealedRecord": SealedRecord,
     "ReferenceRecord": REFERENCE_RECORD,
+    "ErasureRecord": ErasureRecord,
     "EventMessage": tuple[Literal["event"], Event],
     "MembersMessage": tuple[Literal["members"], str, str, int, tuple[Event, ...]],
     "RepeatMessage": tuple[Literal["repeat"], str, str, int, int, _Complaints, _Complaints],
     "TickMessage": tuple[Literal["tick"], int],
     "ReviewMessage": tuple[Literal["review"]],
+    "ErasureMessage": tuple[Literal["erasure"], str, str, bool],
     "ClaimMessage": tuple[Literal["claim"], str, str, int, tuple[Complaint, ...]],
 }
 _WRITTEN_BY_HAND: dict[str, Any] = {
@@ -103,6 +106,7 @@ _INPUT_MESSAGES = (
     Message("TicketCloudEvent", "a ticket event as a structured CloudEvent", "TicketCloudEvent", _CLOUD_EVENT),
     Message("TicketBinaryCloudEvent", "a ticket event as a binary CloudEvent", "TicketEvent", headers=_CE_HEADERS),
 )
+_ERASURE = Message("ErasureMessage", "a citizen is to be forgotten", "ErasureMessage")
 _EVENT_MESSAGES = (
     Message(
         "EventMessage", "a ticket event that passed intake: no identity, no free text", "EventMessage", headers=_TRACED
@@ -111,6 +115,7 @@ _EVENT_MESSAGES = (
     Message("RepeatMessage", "what was found about a citizen's complaints", "RepeatMessage", headers=_TRACED),
     Message("TickMessage", "time has come to an instant, in microseconds", "TickMessage"),
     Message("ReviewMessage", "the partition's tickets are to be judged again", "ReviewMessage"),
+    _ERASURE,
 )
 
 
@@ -127,6 +132,15 @@ _REFERENCE = Channel(
     "a JSON array: table, key, and the row's first day where it has one",
     (Message("ReferenceRecord", "a row of a table; none: it was deleted", "ReferenceRecord"),),
 )
+_CLAIM_MESSAGES = (
+    Message("ClaimMessage", "a lineage's complaints by one citizen", "ClaimMessage", headers=_TRACED),
+    _ERASURE,
+)
+_ERASURES = Channel(
+    "Who asked that a citizen be forgotten, why, and what came of it.",
+    "the request",
+    (Message("ErasureRecord", "one step of an erasure, with its proof", "ErasureRecord"),),
+)
 
 
 def channels_of(topics: TopicSet) -> dict[str, Channel]:
@@ -141,7 +155,7 @@ def channels_of(topics: TopicSet) -> dict[str, Channel]:
         topics.citizens: Channel(
             "What is said to the owner of a citizen's complaints.",
             "the citizen's pseudonym",
-            (Message("ClaimMessage", "a lineage's complaints by one citizen", "ClaimMessage", headers=_TRACED),),
+            _CLAIM_MESSAGES,
         ),
         topics.alerts: Channel(
             "Warnings, every version; a case's lie in the partition of its root ticket.",
@@ -188,6 +202,7 @@ def channels_of(topics: TopicSet) -> dict[str, Channel]:
         topics.reference: _REFERENCE,
         topics.verdicts: Channel("Kept free for analysts' verdicts.", "the case's id"),
         topics.orders: Channel("Kept free for supervision orders.", "the case's id"),
+        topics.erasures: _ERASURES,
         topics.tickets_changelog: Channel("The tickets table.", "the ticket's id", (_TABLE,)),
         topics.citizens_changelog: Channel("The citizens table.", "the citizen's pseudonym", (_TABLE,)),
         topics.dispatch_changelog: Channel("The dispatch workers' table.", "the case's id", (_TABLE,)),

@@ -6,9 +6,10 @@ from typing import Protocol
 from models.quarantine import RejectionReason
 from rules.citizens import CitizenState, decode_state, encode_state, on_claim
 from rules.matter import MatterConfig
-from rules.messages import ClaimMessage, RepeatMessage, WireError, decode, encode
+from rules.messages import ClaimMessage, ErasureMessage, RepeatMessage, WireError, decode, encode
 from streams.batches import PartitionLostError
-from streams.partition import Incoming, Refusal, Table, Touched, debts_of, in_pieces, quarantine
+from streams.erasing import Erasures
+from streams.partition import OWING_KEY, Incoming, Refusal, Table, Touched, debts_of, in_pieces, quarantine
 from streams.routes import Out, partition_of
 from streams.tables import TableError
 from streams.topics import TopicSet
@@ -43,6 +44,7 @@ class CitizenPartition:
         self._watch = watch
         self.owed = debts_of(table, partition, first_offset)
         self.keys = table.count(partition)
+        self._erasures = Erasures(partition, table)
 
     def pieces(self, records: Sequence[Incoming]) -> Iterator[list[Out]]:
         """Apply a batch piece by piece, as `TicketPartition.pieces` does."""
@@ -64,6 +66,9 @@ class CitizenPartition:
                 claim = decode(record.value)
             except WireError:
                 claim = None
+            if isinstance(claim, ErasureMessage):
+                refused += self._erase(touched, claim)
+                continue
             if not isinstance(claim, ClaimMessage):
                 self._watch.unreadable()
                 refused.append(self._refused(record, RejectionReason.UNREADABLE, "not a claim of this service"))
@@ -79,7 +84,25 @@ class CitizenPartition:
         outs = touched.write(self._table, self.partition, lambda state: (None, encode_state(state)))
         return [*refused, *outs], done
 
+    def _erase(self, touched: Touched[CitizenState], asked: ErasureMessage) -> list[Out]:
+        """Forget a citizen: the value goes, a mark stays, and every partition of tickets is told. Done again where it comes again."""
+        citizen = asked.key
+        state, _ = self._load(touched, citizen)
+        owed = [out for out in touched.drop(citizen) if out.topic != self._topics.tickets]
+        complaints = sum(len(of_one) for _, of_one in state.claims.values())
+        self.keys -= 1
+        # The debts of the batch before are paid, and whoever owed them was named there.
+        self._table.put(self.partition, OWING_KEY, b"[]")
+        self._table.delete(self.partition, citizen.encode())
+        self._erasures.set_mark(citizen, asked.request, done=True, lineages=len(state.claims), complaints=complaints)
+        message = encode(asked)
+        return owed + [
+            Out(self._topics.tickets, number, "erasure", message, None) for number in range(self._topics.partitions)
+        ]
+
     def _apply(self, touched: Touched[CitizenState], claim: ClaimMessage, record: Incoming) -> None:
+        if self._erasures.knows(claim.key):
+            return
         state, offset = self._load(touched, claim.key)
         if record.offset <= offset:
             return  # redelivered: it is in the state, and what it owed was sent when the partition was opened

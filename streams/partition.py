@@ -47,6 +47,9 @@ class Table(Protocol):
     def put(self, partition: int, key: bytes, value: bytes) -> None:
         """Set a key's value."""
 
+    def delete(self, partition: int, key: bytes) -> None:
+        """Remove a key."""
+
     def partition_items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Return all keys and values of the partition."""
 
@@ -212,6 +215,12 @@ class Touched(Generic[State]):
     def is_full(self) -> bool:
         """Return whether the batch owes so much that it must be sent before more is taken."""
         return self._out_bytes >= PIECE_BYTES
+
+    def drop(self, key: str) -> list[Out]:
+        """Let go of a key that is deleted; return what the batch made it owe so far."""
+        self.states.pop(key, None)
+        self.offsets.pop(key, None)
+        return self.outs.pop(key, [])
 
     def write(self, table: Table, partition: int, encode: Callable[[State], tuple[int | None, bytes]]) -> list[Out]:
         """Write every changed key and return all outputs, in the order in which the keys were first touched."""

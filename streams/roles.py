@@ -30,7 +30,7 @@ ROLE_TITLES: Mapping[Role, str] = {
     Role.DISPATCH: "`hotline-watch dispatch`: warnings to subscribers",
     Role.API: "`hotline-watch api`: what pullers and the console ask, events that are posted",
     Role.SENDER: "`hotline-watch import`, and the hotline platform's own producer",
-    Role.OPERATOR: "a person at the command line: `topics`, `deliveries`, `subscribers drill`, `sealed`, `reference`, imports, quarantine",
+    Role.OPERATOR: "a person at the command line: `topics`, `deliveries`, `subscribers drill`, `sealed`, `forget`, imports, quarantine",
 }
 
 
@@ -85,8 +85,10 @@ def uses(topics: TopicSet) -> dict[str, Uses]:
         topics.reference: {worker: READ, operator: BOTH},
         topics.verdicts: {},
         topics.orders: {},
-        topics.tickets_changelog: {worker: BOTH},
-        topics.citizens_changelog: {worker: BOTH},
+        topics.erasures: {operator: BOTH},
+        # Whoever has a citizen forgotten proves that no table names that citizen any more.
+        topics.tickets_changelog: {worker: BOTH, operator: READ},
+        topics.citizens_changelog: {worker: BOTH, operator: READ},
         topics.dispatch_changelog: {dispatch: BOTH},
     }
 

@@ -11,8 +11,10 @@ from models.quarantine import RejectionReason
 from rules.calendar import BUILT_IN_VERSION
 from rules.engine import Engine
 from rules.event import Event
+from rules.forgetting import forget, message_without, state_without
 from rules.messages import (
     ClaimMessage,
+    ErasureMessage,
     EventMessage,
     MembersMessage,
     RepeatMessage,
@@ -23,8 +25,9 @@ from rules.messages import (
     encode,
 )
 from rules.state import TicketState, decode_state, encode_state
-from rules.tickets import ConflictingBody, Output, RefusedMerge, on_message, on_time, review
+from rules.tickets import ConflictingBody, Output, RefusedMerge, Step, on_message, on_time, review
 from streams.batches import PartitionLostError
+from streams.erasing import Erasures
 from streams.partition import (
     CLOCK_KEY,
     RESERVED,
@@ -113,6 +116,7 @@ class TicketPartition:
         self.owed = debts_of(table, partition, first_offset)
         opened = open_partition(table, partition)
         self.keys = opened.keys
+        self._erasures = Erasures(partition, table)
         self._heap = opened.deadlines
         heapq.heapify(self._heap)
         stored = table.get(partition, CLOCK_KEY)
@@ -159,6 +163,7 @@ class TicketPartition:
         last = -1
         source_ts = None
         asked: Incoming | None = None
+        erasing: list[tuple[ErasureMessage, Incoming]] = []
         if not self._says_so:
             self._say_so()  # before any state: a crash in between must not make it look older than it is
         for record in records:
@@ -174,11 +179,15 @@ class TicketPartition:
                 continue
             if isinstance(message, ReviewMessage):
                 asked = record
+            elif isinstance(message, ErasureMessage):
+                erasing.append((message, record))
             refused += self._try(touched, message, record)
         # Not to the clock's own instant: a deadline is judged after all events of its instant, and the next batch may have more.
         self._let_time_pass(touched, last, source_ts, before=self.clock)
         if asked is not None:
             refused += self._review(touched, asked, last)
+        for erasure, record in erasing:
+            refused += self._erase(touched, erasure, record, last)
         outs = touched.write(self._table, self.partition, _encode)
         if self.clock != before:
             self._table.put(self.partition, CLOCK_KEY, str(self.clock).encode())
@@ -195,13 +204,18 @@ class TicketPartition:
             return
         if not isinstance(message, EventMessage | MembersMessage | RepeatMessage):
             return
-        state, offset = self._load(touched, message.key)
+        if self._erasures:
+            allowed = message_without(message, self._erasures.knows)
+            if allowed is None:
+                return
+            message = allowed
+        state, offset = self._load(touched, message.key, record.offset)
         known = record.offset <= offset
         if isinstance(message, EventMessage) and message.event.at > self.clock:
             # One that is redelivered moves the clock too: its key may have become durable without the clock.
             self._let_time_pass(touched, record.offset, record.source_ts, before=message.event.at)
             self.clock = message.event.at
-            state, _ = self._load(touched, message.key)
+            state, _ = self._load(touched, message.key, record.offset)
         if known:
             return  # redelivered: it is in the state, and what it owed was sent when the partition was opened
         if isinstance(message, EventMessage) and self._is_too_late(state, message.event):
@@ -228,13 +242,36 @@ class TicketPartition:
             return touched.owe(getattr(message, "key", None), record, self._poison(record, broken, "on it"))
         return []
 
-    def _load(self, touched: Touched[TicketState], key: str) -> tuple[TicketState, int]:
+    def _load(self, touched: Touched[TicketState], key: str, at: int) -> tuple[TicketState, int]:
+        """Return a ticket's state and the offset of the last record in it; `at` is the offset of what it is loaded for."""
         known = touched.find(key)
-        if known is not None:
-            return known
-        stored = self._table.get(self.partition, key.encode())
-        self.keys += stored is None
-        return touched.load(key, stored, TicketState, decode_state)
+        if known is None:
+            stored = self._table.get(self.partition, key.encode())
+            self.keys += stored is None
+            known = touched.load(key, stored, TicketState, decode_state)
+        if self._erasures.under_way:
+            return self._forget(touched, known[0], at), known[1]
+        return known
+
+    def _forget(self, touched: Touched[TicketState], state: TicketState, offset: int) -> TicketState:
+        """Return a ticket's state without the citizens who are being forgotten; what follows from it is said."""
+        citizens = self._erasures.under_way
+        try:
+            step, removed = forget(self.engine, state, citizens, self.clock)
+        except MemoryError:
+            raise
+        except Exception as broken:  # it is freed all the same, and judged with its next event
+            self._watch.broke(broken)
+            after, removed = state_without(state, citizens)
+            step = Step(after, [])
+        if not removed:
+            return state
+        for citizen in citizens:
+            one = state_without(state, (citizen,))[1]
+            if one:
+                self._erasures.count(citizen, one)
+        self._change(touched, state, step.state, step.outputs, offset, None)
+        return step.state
 
     def _let_time_pass(
         self, touched: Touched[TicketState], offset: int, source_ts: int | None, before: int | None = None
@@ -242,7 +279,7 @@ class TicketPartition:
         limit = self.clock if before is None else before - 1
         while self._heap and self._heap[0][0] <= limit:
             due_at, key = heapq.heappop(self._heap)
-            state, _ = self._load(touched, key)
+            state, _ = self._load(touched, key, offset)
             if state.due_at != due_at:
                 continue  # it was moved since
             try:
@@ -263,7 +300,7 @@ class TicketPartition:
             self._to_review = deque(key.decode() for key in keys) if self.reckons_otherwise else deque()
         for _ in range(min(REVIEW_SLICE, len(self._to_review))):
             key = self._to_review.popleft()
-            state, _ = self._load(touched, key)
+            state, _ = self._load(touched, key, offset)
             try:
                 step = review(self.engine, state, self.clock)
             except MemoryError:
@@ -283,6 +320,28 @@ class TicketPartition:
             log.info("partition %d: every ticket is judged by %s", self.partition, self._judged_by)
         self.reviewing = False
         return []
+
+    def _erase(
+        self, touched: Touched[TicketState], message: ErasureMessage, record: Incoming, offset: int
+    ) -> list[Out]:
+        """Begin to forget a citizen, or do the next slice of it, and ask for the one after; after the last one say that it is done."""
+        citizen, erasures = message.key, self._erasures
+        if citizen not in erasures.under_way or not message.goes_on:
+            if message.goes_on and erasures.is_done(citizen, message.request):
+                return []  # it was asked for twice
+            erasures.begin(citizen, message.request)
+        else:
+            keys, at_the_end = erasures.next_slice(citizen)
+            for key in keys:
+                state, _ = self._load(touched, key, offset)
+                # Once more where nothing was left to remove: what the ticket owed lies in its value too.
+                self._change(touched, state, state, [], offset, None)
+            if at_the_end:
+                erasures.end(citizen)
+                log.info("partition %d: a citizen is forgotten, request %s", self.partition, message.request)
+                return []
+        go_on = encode(message._replace(goes_on=True))
+        return [Out(self._topics.tickets, self.partition, "erasure", go_on, None)]
 
     def _say_so(self) -> None:
         self._table.put(self.partition, RECKONING_KEY, self._judged_by.encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from kafka.errors import KafkaError
 
@@ -23,22 +24,25 @@ def read_values(bootstrap_servers: str, topic: str, timeout_seconds: float = REA
 
     Raises ClusterUnreachableError, TopicUnreadableError.
     """
+    for record in read_records(bootstrap_servers, topic, timeout_seconds):
+        yield record.value or b""
+
+
+def read_records(bootstrap_servers: str, topic: str, timeout_seconds: float = READ_SECONDS) -> Iterator[Any]:
+    """Yield every record that is in the topic now, each partition in its order: partition, offset, key, value.
+
+    Raises ClusterUnreachableError, TopicUnreadableError.
+    """
     with connect(bootstrap_servers, needs=(Grant(Resource.TOPIC, topic, Operation.READ),)):
         pass  # says in plain words where nobody answers, and where we may not read
     try:
-        yield from _values(bootstrap_servers, topic, timeout_seconds)
+        yield from _records(bootstrap_servers, topic, timeout_seconds)
     except KafkaError as error:
         raise TopicUnreadableError(f"{topic} cannot be read: {type(error).__name__}") from error
 
 
-def _values(bootstrap_servers: str, topic: str, timeout_seconds: float) -> Iterator[bytes]:
-    consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
-        group_id=None,
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        allow_auto_create_topics=False,
-    )
+def _records(bootstrap_servers: str, topic: str, timeout_seconds: float) -> Iterator[Any]:
+    consumer = plain_consumer(bootstrap_servers)
     try:
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
@@ -52,9 +56,20 @@ def _values(bootstrap_servers: str, topic: str, timeout_seconds: float) -> Itera
             if time.monotonic() > deadline:
                 raise TopicUnreadableError(f"{topic} was not read to its end in {timeout_seconds:g} s")
             for batch in consumer.poll(timeout_ms=500).values():
-                yield from (record.value or b"" for record in batch)
+                yield from batch
     finally:
         consumer.close()
 
 
-__all__ = ["ClusterUnreachableError", "TopicUnreadableError", "read_values"]
+def plain_consumer(bootstrap_servers: str) -> KafkaConsumer:
+    """Return a consumer without a group, for `assign`; it commits nothing."""
+    return KafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        group_id=None,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        allow_auto_create_topics=False,
+    )
+
+
+__all__ = ["ClusterUnreachableError", "TopicUnreadableError", "plain_consumer", "read_records", "read_values"]

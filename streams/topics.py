@@ -135,6 +135,10 @@ class TopicSet:
         return self.prefix + "hw.orders"
 
     @property
+    def erasures(self) -> str:
+        return self.prefix + "hw.erasures"
+
+    @property
     def tickets_changelog(self) -> str:
         return f"{self.worker_app_id}-tickets-changelog"  # the name is Faust's: {app id}-{table}-changelog
 
@@ -164,6 +168,7 @@ class TopicSet:
             self._compacted(self.reference, max_bytes=1 * MIB),
             self._log(self.verdicts, days=3 * 366, max_bytes=1 * MIB),
             self._log(self.orders, days=3 * 366, max_bytes=1 * MIB),
+            self._log(self.erasures, days=3 * 366, max_bytes=1 * MIB),
             self._compacted(self.tickets_changelog, max_bytes=8 * MIB),
             self._compacted(self.citizens_changelog, max_bytes=8 * MIB),
             self._compacted(self.dispatch_changelog, max_bytes=8 * MIB),

@@ -17,22 +17,27 @@ class DictTable:
 
     def __init__(self) -> None:
         self.durable: dict[tuple[int, bytes], bytes] = {}
-        self.changes: dict[tuple[int, bytes], bytes] = {}
+        self.changes: dict[tuple[int, bytes], bytes | None] = {}
         self.puts: list[bytes] = []
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         """Return a key's value."""
-        return self.changes.get((partition, key), self.durable.get((partition, key)))
+        name = (partition, key)
+        return self.changes[name] if name in self.changes else self.durable.get(name)
 
     def put(self, partition: int, key: bytes, value: bytes) -> None:
         """Set a key's value."""
         self.puts.append(key)
         self.changes[partition, key] = value
 
+    def delete(self, partition: int, key: bytes) -> None:
+        """Remove a key."""
+        self.changes[partition, key] = None
+
     def partition_items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Return all keys and values of the partition."""
-        for (number, key), value in list((self.durable | self.changes).items()):
-            if number == partition:
+        for (number, key), value in sorted((self.durable | self.changes).items()):
+            if number == partition and value is not None:
                 yield key, value
 
     def count(self, partition: int) -> int:
@@ -42,7 +47,11 @@ class DictTable:
     def flush(self, keys: int | None = None) -> None:
         """Make the changes durable, or only the first few of them."""
         for name in list(self.changes)[:keys]:
-            self.durable[name] = self.changes[name]
+            value = self.changes[name]
+            if value is None:
+                self.durable.pop(name, None)
+            else:
+                self.durable[name] = value
         self.changes.clear()
         self.puts.clear()
 

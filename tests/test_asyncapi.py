@@ -15,11 +15,13 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from models.decode import decode_event
+from models.erasure import ErasureRecord, ErasureStep
 from models.quarantine import QuarantineAction, QuarantineDecision, QuarantineRecord, RejectionReason
 from models.redelivery import RedeliveryKind, RedeliveryRequest
 from models.sealed import SealedRecord
 from rules.messages import (
     ClaimMessage,
+    ErasureMessage,
     EventMessage,
     MembersMessage,
     RepeatMessage,
@@ -137,6 +139,7 @@ MESSAGES = (
     RepeatMessage("T-1", "c-1", Repeat(1, 2, (REPEATED,), (REPEATED,))),
     TickMessage(5),
     ReviewMessage(),
+    ErasureMessage("c-1", "r-1", goes_on=True),
     ClaimMessage("c-1", "T-1", 2, (COMPLAINT,)),
 )
 
@@ -150,7 +153,7 @@ def test_what_agents_write_is_valid_and_nothing_else_is(message: Any) -> None:
     wire = orjson.loads(encode(message))
     name = type(message).__name__
     assert decode(encode(message)) == message
-    assert name in on(TOPICS.citizens if isinstance(message, ClaimMessage) else TOPICS.tickets)
+    assert name in on(TOPICS.citizens if isinstance(message, ClaimMessage | ErasureMessage) else TOPICS.tickets)
     for other in (name for name in PAYLOADS if name.endswith("Message")):
         assert validator(other).is_valid(wire) is (other == name)
     assert not validator(name).is_valid([*wire, 1])
@@ -168,6 +171,9 @@ CONTRACTS = {
     ),
     TOPICS.quarantine_decisions: QuarantineDecision(
         action=QuarantineAction.DROPPED, topic="t", partition=0, offset=1, sha256="0" * 64, decided_by="a", decided_at=TIME
+    ),
+    TOPICS.erasures: ErasureRecord(
+        request="r-1", step=ErasureStep.DONE, citizens=("0" * 32,), reason="asked for", asked_by="a", at=TIME, report={"done": True}
     ),
     TOPICS.sealed: SealedRecord(ticket_id="T-1", event_id="e-1", occurred_at=TIME, route="head_of_office"),
 }  # fmt: skip

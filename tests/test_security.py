@@ -482,13 +482,18 @@ def test_nobody_is_granted_more_than_the_declaration_says() -> None:
         for name in names:
             may = {grant.operation for grant in grants if grant.name == name} & BOTH
             assert may == uses(topics)[name].get(role, frozenset())
-    may_change_state = {
-        role
-        for role in Role
-        for grant in grants_of(topics, role)
-        if "changelog" in grant.name and grant.operation in BOTH
+    by_operation = {
+        operation: {
+            role
+            for role in Role
+            for grant in grants_of(topics, role)
+            if "changelog" in grant.name and grant.operation is operation
+        }
+        for operation in BOTH
     }
-    assert may_change_state == {Role.WORKER, Role.DISPATCH}
+    assert by_operation[Operation.WRITE] == {Role.WORKER, Role.DISPATCH}
+    # Who has a citizen forgotten proves it there.
+    assert by_operation[Operation.READ] == {Role.WORKER, Role.DISPATCH, Role.OPERATOR}
 
 
 def test_whoever_sends_may_send_and_nothing_else() -> None:

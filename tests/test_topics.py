@@ -43,6 +43,7 @@ def test_names_are_those_of_the_contract() -> None:
         "hw.sealed",
         "hw.verdicts",
         "hw.orders",
+        "hw.erasures",
         "hw-worker-tickets-changelog",
         "hw-worker-citizens-changelog",
         "hw-dispatch-dispatch-changelog",
