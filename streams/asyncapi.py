@@ -158,7 +158,7 @@ def channels_of(topics: TopicSet) -> dict[str, Channel]:
             _CLAIM_MESSAGES,
         ),
         topics.alerts: Channel(
-            "Warnings, every version; a case's lie in the partition of its root ticket.",
+            "Warnings, every version; a case's lie in one partition, that of its id.",
             "the case's id",
             (Message("Alert", "a version of a warning", "Alert", headers=_TRACED),),
         ),

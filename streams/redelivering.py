@@ -17,7 +17,7 @@ from models.redelivery import RedeliveryRequest
 from streams.admin import ClusterUnreachableError, connect
 from streams.kafka_client import KafkaConsumer, TopicPartition
 from streams.roles import Grant, Operation, Resource
-from streams.routes import partition_of_case
+from streams.routes import partition_of
 from streams.ticking import plain_producer
 from streams.topic_log import TopicUnreadableError
 from streams.topics import TopicSet
@@ -51,11 +51,8 @@ def send_requests(bootstrap_servers: str, topics: TopicSet, requests: Iterable[R
                 raise _missing(topic)
             case_id = request.alert.case_id
             value = request.model_dump_json().encode()
-            sent.append(
-                producer.send(
-                    topic, key=case_id.encode(), value=value, partition=partition_of_case(case_id, partitions)
-                )
-            )
+            partition = partition_of(case_id, partitions)  # as its alerts, and so its state
+            sent.append(producer.send(topic, key=case_id.encode(), value=value, partition=partition))
         for future in sent:
             future.get(timeout=_SEND_SECONDS)
         return len(sent)

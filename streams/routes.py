@@ -24,11 +24,6 @@ def partition_of(key: str, partitions: int) -> int:
     return int((murmur2(key.encode()) & 0x7FFFFFFF) % partitions)
 
 
-def partition_of_case(case_id: str, partitions: int) -> int:
-    """Return the partition in which a case's alerts lie: that of its root ticket (a case is called `case:<root>`)."""
-    return partition_of(case_id.removeprefix("case:"), partitions)
-
-
 def source_ts_of(headers: object, default: int | None = None) -> int | None:
     """Return the source timestamp in a record's headers, in milliseconds; the default where there is none."""
     for name, value in headers or ():  # type: ignore[attr-defined]
