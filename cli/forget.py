@@ -86,7 +86,10 @@ def _pseudonyms(config: Any, given: list[str], *, phone: bool, id_number: bool) 
     if sum((bool(given), phone, id_number)) != 1:
         fail("say who: --citizen, --phone-from-stdin or --id-number-from-stdin")
     if given:
-        return tuple(dict.fromkeys(given))
+        try:
+            return tuple(dict.fromkeys(str(Citizen(key=one).key) for one in given))
+        except ValueError:
+            fail("--citizen: 1 to 128 printable characters that do not begin with a space; what was given is no pseudonym")
     kind = "phone" if phone else "id_number"
     said = _read_identity(_WHAT[kind])
     try:
