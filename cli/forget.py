@@ -89,7 +89,7 @@ def _pseudonyms(config: Any, given: list[str], *, phone: bool, id_number: bool) 
         try:
             return tuple(dict.fromkeys(str(Citizen(key=one).key) for one in given))
         except ValueError:
-            fail("--citizen: 1 to 128 printable characters that do not begin with a space; what was given is no pseudonym")
+            fail("--citizen: what was given is no pseudonym: 1 to 128 printable characters, the first not a space")
     kind = "phone" if phone else "id_number"
     said = _read_identity(_WHAT[kind])
     try:
