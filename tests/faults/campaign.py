@@ -12,6 +12,7 @@ import time
 import traceback
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,14 @@ class Result:
     recovery_seconds: float
     seconds: float
     version: str
+    verdict: str = ""
+    """of a run that did not hold: lost, doubled, or failed"""
     observed: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     skipped: str = ""
 
 
+@cache
 def code_version() -> str:
     """Return a digest of the service's code, by which runs of the same code are told."""
     digest = hashlib.sha256()
@@ -116,8 +120,10 @@ def run_once(fault: Fault, seed: int, kafka: EmbeddedKafka, folder: Path) -> Res
             found["observed"] = made.observed | figures | {"ended": made.ended}
             found["recovery_seconds"] = round(made.recovery_seconds, 2)
         return Result(passed=True, seconds=round(time.monotonic() - started, 1), **found)
-    except Exception:
-        return Result(passed=False, seconds=round(time.monotonic() - started, 1), error=traceback.format_exc(), **found)
+    except Exception as error:
+        verdict = {oracle.LostError: "lost", oracle.DoubledError: "doubled"}.get(type(error), "failed")
+        seconds = round(time.monotonic() - started, 1)
+        return Result(passed=False, seconds=seconds, verdict=verdict, error=traceback.format_exc(), **found)
 
 
 class Campaign:

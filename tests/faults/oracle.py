@@ -25,6 +25,14 @@ from tests.live_support import own_ids
 Records = dict[str, list[Any]]
 
 
+class LostError(AssertionError):
+    """An input, a warning or a delivery is missing."""
+
+
+class DoubledError(AssertionError):
+    """Something had its effect twice."""
+
+
 def check(world: World) -> dict[str, Any]:
     """Check everything that must hold; return figures of it. Raises AssertionError."""
     held = _everything(world)
@@ -72,7 +80,8 @@ def _inputs_ended(world: World, held: Records) -> None:
     states = states_of(held[world.topics.tickets_changelog])
     known = {event.event_id for state in states.values() for event in state.events}
     lost = {record["event_id"] for record in world.load.records} - known
-    assert not lost, f"{len(lost)} inputs were lost, as {sorted(lost)[:3]}"
+    if lost:
+        raise LostError(f"{len(lost)} inputs were lost, as {sorted(lost)[:3]}")
     places = [(told["topic"], told["partition"], told["offset"]) for told in map(_json, held[world.topics.quarantine])]
     assert len(set(places)) == world.expects_quarantine, f"{len(set(places))} in quarantine"
 
@@ -85,6 +94,8 @@ def _warnings_are_the_drivers(world: World, alerts: list[Alert]) -> None:
     last = {(one.case_id.removeprefix("case:"), one.rule.id): one for one in alerts}
     in_force = {key: one.level.value for key, one in last.items() if one.status.value != "retracted"}
     expected = world.load.unfaulted
+    if missing := expected.in_force.keys() - in_force.keys():
+        raise LostError(f"{len(missing)} warnings are not in force, as {sorted(missing)[:3]}")
     assert in_force == expected.in_force, "other warnings are in force than in the unfaulted run"
     assert len(in_force) > 5, "the load must say enough"
     assert own_ids(alerts) == own_ids(expected.alerts), "other versions were issued than in the unfaulted run"
@@ -105,8 +116,11 @@ def _effects_once(world: World, alerts: list[Alert]) -> None:
     assert receiver.out_of_order == [], f"out of order: {receiver.out_of_order[:3]}"
     pushed = [one.alert_id for one in alerts if one.push]
     effects = Counter(one.alert["alert_id"] for one in world.accepted())
-    assert set(pushed) == set(effects), f"lost: {len(set(pushed) - set(effects))}"
-    assert max(effects.values()) == 1, "an effect was doubled"
+    if missing := set(pushed) - set(effects):
+        raise LostError(f"{len(missing)} versions were issued and not delivered")
+    assert not set(effects) - set(pushed), "the receiver has a version that was not issued"
+    if max(effects.values()) > 1:
+        raise DoubledError("an effect was doubled")
     if not world.expects_repeated_calls:
         assert receiver.duplicates == [], "a call was repeated though nothing had interrupted it"
 
