@@ -121,7 +121,8 @@ def fsync_fails(world: World) -> None:
     told = "Input/output error"
     eventually(lambda: world.has_ended("worker-1") and told in world.logs(), WAIT_SECONDS, "it ends by the broken disk")
     world.send_part(2)
-    world.observed = {"ended": len(world.ended), "injected": "INJECTED" in trace.read_text()}
+    eventually(lambda: "INJECTED" in trace.read_text(), WAIT_SECONDS, "strace has written what it did")
+    world.observed = {"ended": len(world.ended)}
     del world.under["worker-1"]
     world.kill("worker-1")
     world.start("worker-1")

@@ -28,6 +28,7 @@ from streams.topics import TopicSet
 from streams.topics_admin import create_topics
 from tests.builders import KEYS
 from tests.directory_support import OFFICE, write_registry
+from tests.faults.forked import Forked
 from tests.faults.load import ACCUSED, UNTIL, Load, registry_units
 from tests.faults.receiving import NEW_SECRET, PatientReceiver
 from tests.kafka_support import Worker, eventually
@@ -101,9 +102,11 @@ class World(Live):
             command = name.partition("-")[0]
             clock = self.clocked.get(name)
             arguments = ["cli.main"] if clock is None else ["tests.faults.clocked", str(clock)]
-            self.running[name] = Worker(
-                ["-m", *arguments, command], log, env=self.environment(name), under=self.under.get(name, ())
-            )
+            if under := self.under.get(name, ()):
+                made = Worker(["-m", *arguments, command], log, env=self.environment(name), under=under)
+            else:
+                made = Forked([*arguments, command], log, self.environment(name))
+            self.running[name] = made
 
     def start_all(self, *names: str) -> None:
         """Start processes and return when they are ready."""
