@@ -46,6 +46,7 @@ METHODS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (driver.AIOKafkaConsumerThread, "_seek_wait", ("consumer", "partitions")),
     (driver.AIOKafkaConsumerThread, "seek_to_committed", ()),
     (driver.AIOKafkaConsumerThread, "_ensure_consumer", ()),
+    (driver.AIOKafkaConsumerThread, "verify_event_path", ("now", "tp")),
     (driver.AIOKafkaConsumerThread, "call_thread", ("fun", "args", "kwargs")),
     (driver.Producer, "_settings_extra", ()),
     (Message, "ack", ("consumer", "n")),

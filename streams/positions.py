@@ -4,6 +4,7 @@ See the theory at the head of transport.py.
 """
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+
+log = logging.getLogger(__name__)
 
 #: What says whether a partition was moved: the assignment it belongs to, and how often it was sought.
 Token = tuple[Any, int]
@@ -41,6 +44,17 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         # A fetch that waits at the broker delays the reading of partitions resumed meanwhile; Faust fixes it at 1.5 s.
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         return consumer
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Look whether a partition is stuck, and if so say so in the log.
+
+        Stock Faust's look crashes the worker where a partition is being moved just then and has no position: after a
+        rebalance, on a machine that is slow.
+        """
+        try:
+            super().verify_event_path(now, tp)
+        except (AssertionError, AttributeError) as exc:
+            log.info("%s-%d is being moved: not looked at (%s)", tp.topic, tp.partition, type(exc).__name__)
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
         records = await super()._fetch_records(*args, **kwargs)

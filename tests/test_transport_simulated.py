@@ -13,11 +13,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.consumer.subscription_state import SubscriptionState
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 import streams.transport
 from streams.faust_app import make_app
-from streams.positions import Fetched, Token
+from streams.positions import BatchConsumerThread, Fetched, Token
 from streams.transport import BatchConsumer, BatchMessage
 
 BATCHES, SINGLES = "batches", "singles"
@@ -219,3 +221,27 @@ async def test_every_record_is_processed_before_its_offset_is_committed(
     app = make_app("simulated", bootstrap_servers="127.0.0.1:1", datadir=tmp_path, batch_topics={BATCHES})
     app.transport.max_batch_records = 5
     await Simulation(app, seed).run()
+
+
+async def test_a_look_for_stuck_partitions_survives_one_that_is_being_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    tp = driver.TopicPartition(BATCHES, 0)
+    subscriptions = SubscriptionState()
+    subscriptions.subscribe({BATCHES})
+    subscriptions.assign_from_subscribed([tp])
+    state = subscriptions.subscription.assignment.state_value(tp)
+    state.timestamp = 1_000  # it was read before
+    state.await_reset(-2)  # and is on its way to its beginning
+    thread = BatchConsumerThread.__new__(BatchConsumerThread)
+    thread.consumer = SimpleNamespace(
+        app=SimpleNamespace(monitor=object(), topics=SimpleNamespace(acks_enabled_for=bool))
+    )
+    thread.time_started, thread.tp_fetch_request_timeout_secs = 0.0, 1e9
+    reader = SimpleNamespace(_fetcher=SimpleNamespace(_subscriptions=subscriptions))
+    monkeypatch.setattr(BatchConsumerThread, "_ensure_consumer", lambda _: reader)
+    with pytest.raises(AssertionError):
+        driver.AIOKafkaConsumerThread.verify_event_path(
+            thread, 2.0, TP(BATCHES, 0)
+        )  # which is why there is one of our own
+    thread.verify_event_path(2.0, TP(BATCHES, 0))
+    subscriptions.unsubscribe()
+    thread.verify_event_path(2.0, TP(BATCHES, 0))

@@ -48,7 +48,10 @@ def three_brokers(data_dir: Path) -> EmbeddedKafka:
     return EmbeddedKafka(data_dir, brokers=3, heap_mb=HEAP_MB)
 
 
-def own_broker(data_dir: Path) -> EmbeddedKafka:
-    """Return a broker for one run, not started, that is content with a small disk."""
+def own_broker(data_dir: Path, logs: Path) -> EmbeddedKafka:
+    """Return a broker for one run, not started, that is content with a small disk and writes its log elsewhere."""
+    data_dir.mkdir(parents=True)
+    logs.mkdir()
+    (data_dir / "logs").symlink_to(logs)
     small = {"log.segment.bytes": str(4 * 1024 * 1024), "log.index.size.max.bytes": str(64 * 1024)}
     return EmbeddedKafka(data_dir, heap_mb=HEAP_MB, free_mb_min=16, extra=small)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 import traceback
@@ -109,7 +108,7 @@ def run_once(fault: Fault, seed: int, kafka: EmbeddedKafka, folder: Path) -> Res
     found: dict[str, Any] = {"fault": fault.number, "seed": seed, "version": code_version(), "recovery_seconds": 0.0}
     try:
         replication = 3 if fault.cluster == "three" else 1
-        with world(kafka, folder, prefix, Load(seed), replication=replication, **fault.settings) as made:
+        with world(kafka, folder, prefix, Load(seed, **fault.load), replication=replication, **fault.settings) as made:
             try:
                 fault.inject(made)
                 made.finish()
@@ -173,7 +172,10 @@ class Campaign:
     def _run(self, fault: Fault, seed: int, brokers: Brokers, folder: Path) -> Result:
         if fault.cluster != "own":
             return run_once(fault, seed, brokers.get(fault.cluster), folder)
-        with small_disk(folder / "disk", BROKER_DISK_MB), own_broker(folder / "disk" / "kafka") as kafka:
+        with (
+            small_disk(folder / "disk", BROKER_DISK_MB),
+            own_broker(folder / "disk" / "kafka", folder / "broker") as kafka,
+        ):
             return run_once(fault, seed, kafka, folder)
 
     def _keep(self, result: Result, folder: Path) -> None:
@@ -184,11 +186,3 @@ class Campaign:
             kept = self.plan.keep / f"fault-{result.fault}-seed-{result.seed}"
             shutil.copytree(folder / "logs", kept, dirs_exist_ok=True)
             (kept / "error.txt").write_text(result.error)
-
-
-def commit_of_code() -> str:
-    """Return the short hash of the commit that is checked out."""
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip()

@@ -229,9 +229,14 @@ def two_senders(world: World) -> None:
     world.heal()
 
 
-@fault(35, "a hundred endpoints", "each of them has every warning once, over a kill of dispatch")
+@fault(
+    35,
+    "a hundred endpoints",
+    "each of them has every warning once, over a kill of dispatch",
+    load={"tickets": 4, "stories": 4},
+)
 def hundred(world: World) -> None:
-    """The short form of the soak: a hundred subscribers of one office."""
+    """The short form of the soak: a hundred subscribers of one office, and a smaller load."""
     names = [f"s-{number}" for number in range(100)]
     write_subscribers(world.folder, world.url, tuple({"name": one, "url": f"{world.url}/{one}"} for one in names))
     world.own_by_office("office", *names)

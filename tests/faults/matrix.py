@@ -24,7 +24,8 @@ class Fault:
     settings: dict[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     """programs, or `root`"""
-    options: dict[str, Any] = field(default_factory=dict)
+    load: dict[str, int] = field(default_factory=dict)
+    """how large the load is, where it is not the usual one"""
 
 
 _FAULTS: dict[int, Fault] = {}

@@ -23,12 +23,12 @@ from kafka.errors import KafkaError
 from alerting.receiver import Accepted, Script, serve
 from streams.admin import connect
 from streams.broker import EmbeddedKafka
-from streams.lag import lag_of
 from streams.topics import TopicSet
 from streams.topics_admin import create_topics
 from tests.builders import KEYS
 from tests.directory_support import OFFICE, write_registry
 from tests.faults.forked import Forked
+from tests.faults.lag import Lag
 from tests.faults.load import ACCUSED, UNTIL, Load, registry_units
 from tests.faults.receiving import NEW_SECRET, PatientReceiver
 from tests.kafka_support import Worker, eventually
@@ -69,6 +69,7 @@ class World(Live):
     """processes that ended by themselves, with their status"""
     observed: dict[str, Any] = field(default_factory=dict)
     """what the fault saw of itself"""
+    lag: Lag = field(init=False)
     sent_parts: int = 0
     at_end: list[Callable[[], None]] = field(default_factory=list)
     """checks of the fault's own, once all is done"""
@@ -76,6 +77,9 @@ class World(Live):
     """what puts the machine in order again, whatever happened"""
 
     def __post_init__(self) -> None:
+        watched = (self.topics.ticket_events, self.topics.tickets, self.topics.citizens)
+        self.lag = Lag(self.servers, self.topics.worker_app_id, watched)
+        self.closing.append(self.lag.close)
         self.receiver = PatientReceiver([SECRET, NEW_SECRET], script=lambda name, count: self.answer(name, count))
 
     def until_closed(self, made: AbstractContextManager[Any]) -> None:
@@ -175,8 +179,7 @@ class World(Live):
 
     def waiting(self) -> int:
         """Return how many records the workers have not acknowledged."""
-        watched = (self.topics.ticket_events, self.topics.tickets, self.topics.citizens)
-        return lag_of(self.servers, self.topics.worker_app_id, watched)
+        return self.lag.now()
 
     # -- to the end
 
@@ -192,6 +195,7 @@ class World(Live):
             nonlocal quiet
             self.mend()
             quiet = quiet + 1 if self.waiting() == 0 else 0
+            _PAUSE.wait(0.1)
             return quiet >= 2
 
         eventually(done, WAIT_SECONDS, "the workers are idle")
@@ -241,6 +245,7 @@ class World(Live):
 
     def scrape(self) -> str:
         """Return the metrics of every process that runs."""
+        self.wait_until_ready()
         bodies = []
         for name, process in self.running.items():
             if process.alive() and name not in self.down:
