@@ -10,9 +10,13 @@ from typing import Any
 
 import orjson
 
-STATE_SCHEMA = 3
+from rules.edges import packed
+from rules.naming import digest
+
+STATE_SCHEMA = 4
 """of the states of tickets and of citizens that this release writes. 2: repeats know of other complaints, limits in work days are kept as
-they were given (those of schema 1 are read as they are). 3: the partition names the keys that owe outputs."""
+they were given (those of schema 1 are read as they are). 3: the partition names the keys that owe outputs.
+4: of citizens: each pair of complaints about one matter is kept once, and of what lineages were told a digest."""
 
 Step = Callable[[list[Any]], list[Any]]
 """takes a state's JSON of one schema, returns that of the next"""
@@ -33,12 +37,18 @@ def _citizen_from_1(parts: list[Any]) -> list[Any]:
 
 
 def _as_it_was(parts: list[Any]) -> list[Any]:
-    """Schema 3 changed no state, only what stands beside the states."""
+    """Schema 3 changed no state, only what stands beside the states; schema 4 none of a ticket."""
     return parts
 
 
-TICKET_STEPS: Steps = {1: _ticket_from_1, 2: _as_it_was}
-CITIZEN_STEPS: Steps = {1: _citizen_from_1, 2: _as_it_was}
+def _citizen_from_3(parts: list[Any]) -> list[Any]:
+    """Pairs are kept once; of what lineages were told, how many and a digest."""
+    told = {root: [count, digest(found, others)] for root, (count, found, others) in parts[4].items()}
+    return [*parts[:3], packed(parts[3]), told, *parts[5:]]
+
+
+TICKET_STEPS: Steps = {1: _ticket_from_1, 2: _as_it_was, 3: _as_it_was}
+CITIZEN_STEPS: Steps = {1: _citizen_from_1, 2: _as_it_was, 3: _citizen_from_3}
 
 
 def migrated(body: bytes, schema: int, steps: Steps, to: int = STATE_SCHEMA) -> bytes:

@@ -1,11 +1,14 @@
 """Repeats (同人同事): what a ticket says of its complaints to the citizens' tables, and what comes back."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from rules.history import Ticket
 from rules.sketch import Sketch, merge, unpack_sketch
 
+_KEPT_SKETCHES = 1_024
+"""5 kB each: a complaint is compared with all others of its citizen, and they with the next one"""
 _ENQUIRY_WORDS = ("查询", "进度")
 
 
@@ -29,7 +32,12 @@ class Complaint(NamedTuple):
     @property
     def text(self) -> Sketch:
         """Return the sketch of its title and content taken together."""
-        return merge(unpack_sketch(sketch) for sketch in self.sketches)
+        return _merged(self.sketches)
+
+
+@lru_cache(_KEPT_SKETCHES)
+def _merged(sketches: tuple[str, ...]) -> Sketch:
+    return merge(unpack_sketch(sketch) for sketch in sketches)
 
 
 class RepeatedComplaint(NamedTuple):

@@ -298,13 +298,20 @@ def _repeat_evidence(change: Change, already: set[str]) -> list[Evidence]:
         else (),
         "在办结后7日内再次投诉": complained_again(change.view) if paths & _OF_REPEATS - {"repeat.count"} else (),
     }
+    # Of very many complaints only some are named: the last of these says so.
+    unnamed = {
+        repeat.complaints[-1].event_id: f";同期共{repeat.count}件,此处列出其中{len(repeat.complaints)}件"
+        for repeat in change.view.repeats.values()
+        if len(repeat.complaints) not in (0, repeat.count)
+    }
     for what, complaints in said.items():
         for one in complaints:
             if one.event_id not in already:
+                more = unnamed.get(one.event_id, "") if what == "投诉" else ""
                 found[one.event_id] = Evidence(
                     event_id=one.event_id,
                     occurred_at=format_instant(one.at),
-                    what=f"同一诉求人就同一事项{what}(工单{one.ticket_id};{one.why})",
+                    what=f"同一诉求人就同一事项{what}(工单{one.ticket_id};{one.why}{more})",
                 )
     return list(found.values())
 
