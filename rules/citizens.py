@@ -4,8 +4,7 @@ Each ticket lineage claims its complaints as a whole, so that claims may come in
 are a function of the claims that stand.
 """
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -72,9 +71,9 @@ def on_claim(
         else:
             chosen = choose(complaints, ordered, same, window)
         found = named(chosen, own, same)
-        if found.count < 2 and not found.others and root not in told:
+        if found.times < 2 and not found.others and root not in told:
             continue  # a lineage takes its own complaint as the first without being told
-        what = found.count, digest(found.complaints, found.others)
+        what = found.times, digest(found.complaints, found.others)
         if told.get(root) != what:
             told[root] = what
             messages.append(RepeatMessage(root, state.citizen, Repeat(version, *found)))
@@ -144,9 +143,9 @@ def _edges(
         lost = [other for other in gone if other in before_it]
         if new or lost:  # what the state before holds stays as it is
             before_it = {**before_it, **new} if new else dict(before_it)
-            for other in lost:
-                if new is None or other not in new:
-                    del before_it[other]
+            for name in lost:
+                if new is None or name not in new:
+                    del before_it[name]
         if before_it:
             edges[ticket_id] = before_it
     return edges, gone

@@ -29,7 +29,7 @@ _APART = 5 * DAY
 class Found(NamedTuple):
     """What a lineage is told: how many complaints within the busiest window, which, and which others from its own first one on."""
 
-    count: int
+    times: int
     complaints: tuple[RepeatedComplaint, ...]
     others: tuple[RepeatedComplaint, ...]
 
@@ -47,7 +47,7 @@ def digest(*rows: Iterable[Iterable[object]]) -> str:
 class Chosen(NamedTuple):
     """The same before it is told in words: each complaint with the lineage's own one that it is held against."""
 
-    count: int
+    times: int
     complaints: Sequence[Complaint]
     against: str
     others: Sequence[tuple[Complaint, str]]
@@ -64,6 +64,7 @@ def choose(anchors: Sequence[Complaint], ordered: Sequence[Complaint], same: Edg
     best: Sequence[Complaint] = ()
     against = ""
     later: dict[str, tuple[Complaint, str]] = {}
+    others: list[tuple[Complaint, str]] = []
     for anchor in anchors:
         edges = same.get(anchor.ticket_id, {})
         if len(edges) + len(own - edges.keys()) == len(ordered):
@@ -73,11 +74,12 @@ def choose(anchors: Sequence[Complaint], ordered: Sequence[Complaint], same: Edg
         start, end = _busiest(related, anchor.at, window)
         if end - start > len(best):
             best, against = related[start:end], anchor.ticket_id
-        if len(anchors) > 1 or end - start < len(related):
-            for one in related:
-                if one.at >= first:
-                    later.setdefault(one.ticket_id, (one, anchor.ticket_id))
-    others: list[tuple[Complaint, str]] = []
+        if len(anchors) == 1:  # its own complaint lies in the window: what is later than it lies there or behind
+            others = [(one, anchor.ticket_id) for one in _sample(related[end:], MAX_OTHERS)]
+            continue
+        for one in related:
+            if one.at >= first:
+                later.setdefault(one.ticket_id, (one, anchor.ticket_id))
     if later:
         counted = {one.ticket_id for one in best}
         beyond = sorted((one for one, _ in later.values() if one.ticket_id not in counted), key=by_time)
@@ -89,14 +91,11 @@ def named(chosen: Chosen, own: Collection[str], same: Edges) -> Found:
     """Return what a lineage with these tickets of its own is told."""
     complaints = [_named(one, chosen.against, own, same) for one in chosen.complaints]
     others = [_named(one, against, own, same) for one, against in chosen.others]
-    return Found(chosen.count, *_fitting(complaints, others, chosen.first))
+    return Found(chosen.times, *_fitting(complaints, others, chosen.first))
 
 
 def _named(one: Complaint, against: str, own: Collection[str], same: Edges) -> RepeatedComplaint:
-    if one.ticket_id == against:
-        why = "本单"
-    else:
-        why = "已并单" if one.ticket_id in own else same[against][one.ticket_id]
+    why = "本单" if one.ticket_id == against else "已并单" if one.ticket_id in own else same[against][one.ticket_id]
     return RepeatedComplaint(one.ticket_id, one.event_id, one.at, why)
 
 
@@ -143,12 +142,18 @@ def _fitting(
     named: list[RepeatedComplaint], others: list[RepeatedComplaint], first: int
 ) -> tuple[tuple[RepeatedComplaint, ...], tuple[RepeatedComplaint, ...]]:
     """Return as many names as fit: those furthest from the lineage's first complaint go first."""
-    while (named or others) and _size(named, others) > NAMED_BYTES:
-        part = others or named
-        part.remove(max(part, key=lambda one: abs(one.at - first)))
+    if _size([*named, *others]) > NAMED_BYTES:
+        left = NAMED_BYTES
+        kept: set[str] = set()
+        for one in sorted([*named, *others], key=lambda one: abs(one.at - first)):
+            left -= _size([one])
+            if left < 0:
+                break
+            kept.add(one.ticket_id)
+        named, others = ([one for one in part if one.ticket_id in kept] for part in (named, others))
     return tuple(named), tuple(others)
 
 
-def _size(*rows: Iterable[RepeatedComplaint]) -> int:
+def _size(rows: Iterable[RepeatedComplaint]) -> int:
     body = orjson.dumps(rows, default=tuple)
     return len(body) + body.count(b'"') + body.count(b"\\")
