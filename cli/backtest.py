@@ -37,7 +37,7 @@ from rules.event import Event
 from rules.facts import as_mapping
 from rules.reckoning import load_reckoning
 from rules.sealing import SEALED
-from rules.tickets import ConflictingBody, RefusedMerge, judge
+from rules.tickets import ConflictingBody, RefusedMerge, TooLarge, judge
 
 app = typer.Typer()
 
@@ -92,7 +92,7 @@ def backtest(
         source = _counted(_with_progress(recorded, events), counts)
         driver = run_core(pack, source, end, take, reckoning)
         if refused is not None:
-            _write_refused_merges(refused, driver)
+            _write_refused(refused, driver)
     if facts is not None:
         _write_facts(facts, driver)
     summary = _summary(driver, in_force, counts, statuses, reasons)
@@ -181,13 +181,16 @@ def _write_facts(path: Path, driver: Driver) -> None:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-def _write_refused_merges(file: IO[str], driver: Driver) -> None:
+def _write_refused(file: IO[str], driver: Driver) -> None:
+    told = {
+        RefusedMerge: (RejectionReason.MERGE_CYCLE, "the merge closes a circle of tickets"),
+        TooLarge: (RejectionReason.TOO_LARGE, "its ticket has no room for it"),
+    }
     for alarm in driver.alarms:
-        if isinstance(alarm, RefusedMerge):
-            record = {"event_id": alarm.event_id, "ticket_id": alarm.ticket_id, "reason": RejectionReason.MERGE_CYCLE}
-            file.write(
-                json.dumps({**record, "detail": "the merge closes a circle of tickets"}, ensure_ascii=False) + "\n"
-            )
+        if not isinstance(alarm, ConflictingBody):
+            reason, detail = told[type(alarm)]
+            record = {"event_id": alarm.event_id, "ticket_id": alarm.ticket_id, "reason": reason, "detail": detail}
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def _summary(

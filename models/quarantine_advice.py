@@ -33,7 +33,11 @@ def _sender(title: str, tell: str) -> Advice:
 
 ADVICE: Mapping[Reason, Advice] = {
     Reason.EMPTY: _sender("空消息", "消息体为空。请检查推送程序,不要发送空值;补发该事件。"),
-    Reason.TOO_LARGE: _sender("消息过大", "单条事件超过 256 KiB。请去掉附件、录音、图片等内容,只发送约定字段后重发。"),
+    Reason.TOO_LARGE: _sender(
+        "消息过大",
+        "单条事件超过 256 KiB,或者所属工单(含并入的工单)累计的事件过多过大,不再接收。"
+        "请去掉附件、录音、图片等内容,只发送约定字段后重发;同一工单反复推送的,请检查推送程序。",
+    ),
     Reason.BYTE_ORDER_MARK: _sender("含 BOM", "消息开头有字节序标记。请用不带 BOM 的 UTF-8 编码重发。"),
     Reason.NOT_UTF8: _sender("编码错误", "消息不是 UTF-8 编码(常见原因是按 GBK/GB18030 写出)。请改用 UTF-8 重发。"),
     Reason.NOT_JSON: _sender(

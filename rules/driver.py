@@ -14,7 +14,7 @@ from rules.event import Event
 from rules.matter import MatterConfig
 from rules.messages import ClaimMessage, EventMessage, MembersMessage, RepeatMessage
 from rules.state import TicketState
-from rules.tickets import ConflictingBody, Output, RefusedMerge, on_event, on_message, on_time, review
+from rules.tickets import ConflictingBody, Output, RefusedMerge, TooLarge, on_event, on_message, on_time, review
 
 Message = EventMessage | MembersMessage | RepeatMessage | ClaimMessage
 
@@ -28,7 +28,7 @@ class Driver:
         self.tickets: dict[str, TicketState] = {}
         self.citizens: dict[str, CitizenState] = {}
         self.clock = 0
-        self.alarms: list[ConflictingBody | RefusedMerge] = []
+        self.alarms: list[ConflictingBody | RefusedMerge | TooLarge] = []
         self._heap: list[tuple[int, str]] = []
         self._queue: deque[Message] = deque()
 
@@ -78,7 +78,7 @@ class Driver:
             match output:
                 case Alert():
                     issued.append(output)
-                case ConflictingBody() | RefusedMerge():
+                case ConflictingBody() | RefusedMerge() | TooLarge():
                     self.alarms.append(output)
                 case _:
                     self._queue.append(output)

@@ -12,6 +12,7 @@ from rules.facts import FIRST_OF_TEXTS, INDEX, LAST_OF_TEXTS, NEUTRAL, OF_TEXTS,
 from rules.fold import Histories
 from rules.pack import Pack, Rule, RuleCase
 from rules.reckoning import Reckoning, plain_reckoning
+from rules.size import Sizes
 
 Levels = tuple[Level | None, ...]
 
@@ -54,6 +55,7 @@ class Engine:
         self._unless_texts = self._asked(index for index in every if not OF_TEXTS.issuperset(self.rules[index].paths))
         self._silent = self._answers(self._every, NEUTRAL, [None] * len(self.rules))
         self.histories = Histories(histories, self.reckoning)
+        self.sizes = Sizes()
         self.judge = lru_cache(maxsize=_MEMO_SIZE)(self._judge)
 
     def levels(self, values: Values, sure: Values | None = None) -> Levels:

@@ -11,6 +11,9 @@ from rules.repeats import Repeat
 from rules.warnings import Standing
 
 MAX_EVENTS = 2_000
+"""of a ticket, the newest: so many are always kept; rules/size.py bounds their bytes"""
+EVENTS_AT_ONCE = 100
+"""by how many more a truncated ticket may grow before it is cut back: each cut is a fold from the start"""
 
 
 class TicketState(NamedTuple):

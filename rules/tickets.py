@@ -24,7 +24,8 @@ from rules.merging import lineage_events, own_merge
 from rules.messages import ClaimMessage, EventMessage, MembersMessage, RepeatMessage
 from rules.pack import Rule
 from rules.repeats import complaint_of, counts_as_complaint, what_is_claimed
-from rules.state import MAX_EVENTS, TicketState, with_events
+from rules.size import MAX_CLAIMED, MAX_CLAIMED_BYTES, MAX_FORWARDED_BYTES, bounded_repeats, have_room, newest_that_fit
+from rules.state import EVENTS_AT_ONCE, MAX_EVENTS, TicketState, with_events
 from rules.views import View
 from rules.warnings import Change, Standing, make_alert
 
@@ -43,7 +44,15 @@ class RefusedMerge(NamedTuple):
     event_id: str
 
 
-Output = Alert | ClaimMessage | MembersMessage | ConflictingBody | RefusedMerge
+class TooLarge(NamedTuple):
+    """A message that its ticket has no room for: the state is as if it had not come."""
+
+    ticket_id: str
+    event_id: str
+    """of a member's message: the child's ticket"""
+
+
+Output = Alert | ClaimMessage | MembersMessage | ConflictingBody | RefusedMerge | TooLarge
 
 
 class Step(NamedTuple):
@@ -88,6 +97,8 @@ def on_message(
     changed = _told(before.state, message)
     if changed is None:
         return before
+    if isinstance(message, MembersMessage) and not have_room(changed.events, before.state.members, changed.members):
+        return Step(before.state, [*before.outputs, TooLarge(message.key, message.child)])
     settled = settle(engine, changed, max(changed.clock, clock), clock)
     return Step(settled.state, before.outputs + settled.outputs)
 
@@ -102,7 +113,8 @@ def _told(state: TicketState, message: MembersMessage | RepeatMessage) -> Ticket
     told = state.repeats.get(message.citizen)
     if told is not None and told.version >= message.repeat.version:
         return None
-    return state._replace(repeats={**state.repeats, message.citizen: message.repeat})
+    repeats, cut = bounded_repeats({**state.repeats, message.citizen: message.repeat})
+    return state._replace(repeats=repeats, truncated=state.truncated or cut)
 
 
 def on_event(engine: Engine, state: TicketState, event: Event, clock: int) -> Step:
@@ -116,7 +128,11 @@ def on_event(engine: Engine, state: TicketState, event: Event, clock: int) -> St
     outputs: list[Output] = []
     if state.due_at is not None and state.due_at < event.at:
         state, outputs = on_time(engine, state, event.at - 1, clock)
-    events, truncated = _bounded(with_event(state.events, event))
+    events, truncated = _bounded(state, event)
+    if truncated and event not in events:
+        return Step(state._replace(truncated=True), outputs)  # older than all that is kept: no fact knows of it
+    if not engine.sizes.has_room(state.ticket_id, state.events, state.members, events, event):
+        return Step(state, [*outputs, TooLarge(event.ticket_id, event.event_id)])
     now = max(state.clock, event.at)
     grown = with_events(state, events, now, truncated=truncated)
     state, settled = _settle_event(engine, grown, now, clock)
@@ -136,8 +152,14 @@ def _settle_event(engine: Engine, state: TicketState, now: int, clock: int) -> S
     return settle(engine, state, now, clock)
 
 
-def _bounded(events: tuple[Event, ...]) -> tuple[tuple[Event, ...], bool]:
-    if len(events) <= MAX_EVENTS:
+def _bounded(state: TicketState, event: Event) -> tuple[tuple[Event, ...], bool]:
+    """Return the events that are kept with one more, and whether any went."""
+    events = with_event(state.events, event)
+    room = MAX_EVENTS + EVENTS_AT_ONCE if state.truncated else MAX_EVENTS
+    oldest = events[1] if events[0].type == E.REGISTERED and len(events) > 1 else events[0]
+    if oldest is event and state.truncated and len(events) > MAX_EVENTS and event.type != E.REGISTERED:
+        return state.events, True
+    if len(events) <= room:
         return events, False
     first = next((event for event in events if event.type == E.REGISTERED), None)
     kept = events[-MAX_EVENTS:]
@@ -204,7 +226,8 @@ def settle(engine: Engine, state: TicketState, now: int, clock: int, *, reckoned
     if refused:
         new = [event for event in refused if event.event_id not in state.refused]
         outputs += [RefusedMerge(event.ticket_id, event.event_id) for event in new]
-        state = state._replace(refused=(*state.refused, *(event.event_id for event in new)))
+        known = (*state.refused, *(event.event_id for event in new))
+        state = state._replace(refused=known[-MAX_EVENTS - EVENTS_AT_ONCE :])
     state = _warn(engine, state, judged, _When(now, max(now, clock), reckoned_anew), outputs)
     state = _claim(state, judged, outputs)
     state = _forward(state, judged, outputs)
@@ -329,7 +352,8 @@ def _claim(state: TicketState, judged: Judged, outputs: list[Output]) -> TicketS
     for citizen in sorted(digests.keys() | state.claims.keys()):
         if digests.get(citizen) != state.claims.get(citizen):
             told += 1
-            complaints = tuple(complaint_of(ticket) for ticket in claimed.get(citizen, ()))
+            every = [complaint_of(ticket) for ticket in claimed.get(citizen, ())]
+            complaints = newest_that_fit(every, MAX_CLAIMED, MAX_CLAIMED_BYTES)
             outputs.append(ClaimMessage(citizen, state.ticket_id, told, complaints))
     return state._replace(told=told, claims=digests)
 
@@ -357,5 +381,6 @@ def _forward(state: TicketState, judged: Judged, outputs: list[Output]) -> Ticke
     digest = _digest([event.key for event in events])
     if before is None or before[1] != digest:
         told += 1
-        outputs.append(MembersMessage(root, state.ticket_id, told, events))
+        forwarded = newest_that_fit(events, MAX_EVENTS, MAX_FORWARDED_BYTES)
+        outputs.append(MembersMessage(root, state.ticket_id, told, forwarded))
     return state._replace(told=told, forwarded=(root, digest))

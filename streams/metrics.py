@@ -15,7 +15,7 @@ from rules.event import Event
 from rules.pack import Pack
 from rules.sealing import Route
 from rules.text.result import Finding
-from rules.tickets import ConflictingBody, RefusedMerge
+from rules.tickets import ConflictingBody, RefusedMerge, TooLarge
 from streams.reference_feed import FeedState
 from streams.routes import Out
 from streams.topics import TopicSet
@@ -156,11 +156,13 @@ class WorkerMetrics:
             return
         self.warnings.labels(alert.rule.id, alert.level.value, alert.status.value).inc()
 
-    def alarmed(self, alarm: ConflictingBody | RefusedMerge) -> None:
-        """A security alarm, or a refused merge."""
+    def alarmed(self, alarm: ConflictingBody | RefusedMerge | TooLarge) -> None:
+        """A security alarm, a refused merge, or a message that its ticket has no room for."""
         if isinstance(alarm, ConflictingBody):
             self.alarms.labels("conflicting_body").inc()
             log.error("security alarm: event id came again with another body; the first was kept")
+        elif isinstance(alarm, TooLarge):
+            self.rejections.labels(RejectionReason.TOO_LARGE.value).inc()
         else:
             self.rejections.labels(RejectionReason.MERGE_CYCLE.value).inc()
 

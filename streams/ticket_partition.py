@@ -25,7 +25,7 @@ from rules.messages import (
     encode,
 )
 from rules.state import TicketState, decode_state, encode_state
-from rules.tickets import ConflictingBody, Output, RefusedMerge, Step, on_message, on_time, review
+from rules.tickets import ConflictingBody, Output, RefusedMerge, Step, TooLarge, on_message, on_time, review
 from streams.batches import PartitionLostError
 from streams.erasing import Erasures
 from streams.partition import (
@@ -55,6 +55,7 @@ REVIEW_SLICE = 500
 """tickets that are judged again with one batch: some tenths of a second"""
 
 
+TOO_LARGE = "its ticket, or the root of its merged ticket, has so many or such large events that no more are taken"
 TOO_LATE = "it lies further behind its partition's time than allowed_lateness_days"
 
 
@@ -64,8 +65,8 @@ class TicketWatch(Protocol):
     def warned(self, alert: Alert) -> None:
         """A version of a warning was issued."""
 
-    def alarmed(self, alarm: ConflictingBody | RefusedMerge) -> None:
-        """A security alarm, or a refused merge."""
+    def alarmed(self, alarm: ConflictingBody | RefusedMerge | TooLarge) -> None:
+        """A security alarm, a refused merge, or a message that its ticket has no room for."""
 
     def too_late(self) -> None:
         """An event lay further behind the partition's clock than is allowed."""
@@ -225,6 +226,8 @@ class TicketPartition:
             return
         step = on_message(self.engine, state, message, self.clock)
         self._change(touched, state, step.state, step.outputs, record.offset, record.source_ts)
+        if any(isinstance(output, TooLarge) for output in step.outputs):
+            touched.owe(message.key, record, self._quarantine(record, RejectionReason.TOO_LARGE, TOO_LARGE))
 
     def _is_too_late(self, state: TicketState, event: Event) -> bool:
         """Tell whether an event lies too far behind the clock; one that came before, in time, is a double however late it is."""
@@ -380,7 +383,7 @@ class TicketPartition:
                 self._watch.alarmed(output)
                 record = Incoming(offset, output.event_id.encode(), source_ts)
                 return self._quarantine(record, RejectionReason.MERGE_CYCLE, "the merge closes a circle of tickets")
-            case ConflictingBody():
+            case ConflictingBody() | TooLarge():  # of the latter the record itself goes into quarantine
                 self._watch.alarmed(output)
                 return None
 
