@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 
 from streams.failpoints import Failpoint
@@ -31,24 +32,24 @@ def nothing(world: World) -> None:
 def kill_mid_batch(world: World) -> None:
     """Of a worker, at a boundary that the seed chooses; in every second run the table's disk is gone as well."""
     point = WORKER_POINTS[world.load.seed % len(WORKER_POINTS)]
-    killed_at(world, "worker-1", point, 1 + world.load.seed // 4 % 3)
+    killed_at(world, "worker-1", point, 1 + world.load.seed // 4 % 3, disk_too=world.load.seed // 12 % 2 == 1)
 
 
 @fault(2, "kill after the POST, before its record", "exit by SIGKILL at the failpoint after_call")
 def kill_after_post(world: World) -> None:
-    """The receiver has it, nobody has written so: it comes again under its id."""
+    """At a call that the seed chooses: the receiver has it, nobody has written so, and it comes again under its id."""
     world.expects_repeated_calls = True
     killed_at(world, "dispatch", Failpoint.AFTER_CALL, 1 + world.load.seed % 9)
 
 
 @fault(3, "kill before the POST", "exit by SIGKILL at the failpoint before_call")
 def kill_before_post(world: World) -> None:
-    """Other attempts may be under way, so their calls may come again."""
+    """At a call that the seed chooses. Other attempts may be under way, so their calls may come again."""
     world.expects_repeated_calls = True
     killed_at(world, "dispatch", Failpoint.BEFORE_CALL, 1 + world.load.seed % 9)
 
 
-def killed_at(world: World, name: str, point: Failpoint, time: int) -> None:
+def killed_at(world: World, name: str, point: Failpoint, time: int, *, disk_too: bool = False) -> None:
     """Let a process kill itself the n-th time it reaches a boundary, and start it again without."""
     world.own[name] = {"FAILPOINT": f"{point}:{time}"}
     world.start("worker-1", "dispatch")
@@ -58,12 +59,14 @@ def killed_at(world: World, name: str, point: Failpoint, time: int) -> None:
     def gone() -> bool:
         if not world.running[name].alive():
             world.own.pop(name, None)
+            if disk_too:
+                shutil.rmtree(world.data_dir(name))
         world.mend()
         return name not in world.own
 
     eventually(gone, WAIT_SECONDS, f"{name} kills itself at {point}")
     assert (name, -signal.SIGKILL) in world.ended
-    world.observed = {"failpoint": f"{point}:{time}"}
+    world.observed = {"failpoint": f"{point}:{time}", "disk_too": disk_too}
     world.heal()
 
 
