@@ -49,6 +49,16 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     broker.stop()
 
 
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    """A running broker of one module's own, which its tests may stop."""
+    from streams.broker import EmbeddedKafka
+
+    broker = _started(EmbeddedKafka(tmp_path_factory.mktemp("kafka"), heap_mb=256))
+    yield broker
+    broker.stop()
+
+
 @pytest.fixture
 def new_kafka(tmp_path: Path) -> Iterator[Callable[..., EmbeddedKafka]]:
     """A factory of running brokers of the test's own, over `tmp_path/kafka`, stopped when it ends."""
