@@ -45,7 +45,9 @@ def test_a_line_counts_runs_by_what_came_of_them_and_times_only_those_that_held(
         _failed(1, 6, "failed"),
         _failed(1, 7, "failed"),
     ]
-    assert "| 1 | a cut | A link is cut. | connections end | 7 | 1 | 1 | 2 | 4.0 | 9.0 |" in report.results(runs, MATRIX)
+    assert "| 1 | a cut | A link is cut. | connections end | 7 | 1 | 1 | 2 | 4.0 | 9.0 |" in report.results(
+        runs, MATRIX
+    )
 
 
 def test_the_control_is_no_fault_and_skipped_runs_are_no_runs() -> None:

@@ -71,6 +71,8 @@ class World(Live):
     """what the fault saw of itself"""
     lag: Lag = field(init=False)
     sent_parts: int = 0
+    patience_seconds: float = WAIT_SECONDS
+    """for whatever is waited for"""
     at_end: list[Callable[[], None]] = field(default_factory=list)
     """checks of the fault's own, once all is done"""
     closing: list[Callable[[], object]] = field(default_factory=list)
@@ -121,7 +123,7 @@ class World(Live):
         """Return when every process that is to run is ready; one that ends meanwhile is started again."""
         for name in [*self.running]:
             if name not in self.down:
-                eventually(lambda name=name: self._is_ready(name), WAIT_SECONDS, f"{name} is ready")  # type: ignore[misc]
+                eventually(lambda name=name: self._is_ready(name), self.patience_seconds, f"{name} is ready")  # type: ignore[misc]
 
     def _is_ready(self, name: str) -> bool:
         self.mend()
@@ -175,7 +177,7 @@ class World(Live):
     def flows(self) -> None:
         """Send the first quarter and return when warnings reach the receiver."""
         self.send_part(0)
-        eventually(lambda: self.mend() or self.receiver.accepted, WAIT_SECONDS, "warnings flow")
+        eventually(lambda: self.mend() or self.receiver.accepted, self.patience_seconds, "warnings flow")
 
     def waiting(self) -> int:
         """Return how many records the workers have not acknowledged."""
@@ -198,7 +200,7 @@ class World(Live):
             _PAUSE.wait(0.1)
             return quiet >= 2
 
-        eventually(done, WAIT_SECONDS, "the workers are idle")
+        eventually(done, self.patience_seconds, "the workers are idle")
 
     def accepted(self, lane: str = "office") -> list[Accepted]:
         """Return what one subscriber's endpoint took."""
@@ -212,7 +214,7 @@ class World(Live):
             wanted = {one.alert_id for one in self.issued() if one.push}
             return wanted == {one.alert["alert_id"] for one in self.accepted()}
 
-        eventually(done, WAIT_SECONDS, "everything is delivered")
+        eventually(done, self.patience_seconds, "everything is delivered")
 
     def finish(self) -> None:
         """Wait until the installation has recovered; send the rest, move time to the end, and wait again."""
