@@ -38,6 +38,8 @@ METHODS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (Consumer, "_to_message", ("tp", "record")),
     (Consumer, "ack", ("message",)),
     (Consumer, "perform_seek", ()),
+    (Consumer, "stop_flow", ()),
+    (Consumer, "_is_changelog_tp", ("tp",)),
     (Consumer, "on_partitions_assigned", ("assigned", "generation_id")),
     (driver.Consumer, "_getmany", ("active_partitions", "timeout")),
     (driver.Consumer, "_new_consumer_thread", ()),

@@ -74,6 +74,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         self._moves[tp] += 1
         self._ensure_consumer().seek(driver.ensure_aiokafka_TP(tp), offset)
 
+    async def seek_back(self, tp: TP, token: Token, offset: int) -> None:
+        """Move one partition back to an offset, unless it was moved since the token was taken; to be called in the thread."""
+        if self.token(tp) == token:
+            await self.seek_now(tp, offset)
+
     async def seek_to_committed(self) -> Mapping[TP, Any]:
         """Move all partitions but the changelogs to their committed offset, or to their beginning; return the committed
         offsets.

@@ -21,7 +21,8 @@ Theory
     3. A delivery whose token is new starts a new row of deliveries, so that an acknowledgement from before a move never
        commits past what was not yet read again.
     Changelog partitions never go back to a committed offset (they have none): recovery seeks them itself after every
-    rebalance.
+    rebalance. It does so while a fetch may be under way, so that valid records may come before recovery takes any: they
+    cannot be delivered, and the position goes back to the first of them, unless somebody has moved it meanwhile.
 
 Warnings, each of them a loss of records in an earlier version or in stock Faust
     - aiokafka's `seek_to_committed` does not move a partition that has no committed offset: go to its beginning
@@ -30,6 +31,8 @@ Warnings, each of them a loss of records in an earlier version or in stock Faust
       delivered.
     - An empty set of active partitions makes aiokafka's fetcher return records of *every* partition.
     - A delivery that a rebalance interrupts was not delivered.
+    - Faust stops the flow before a rebalance only where there were partitions: a worker that had none would read those
+      it is given before recovery has sought them, and wait for their records for ever.
     - Stock Faust compares offsets with a number that is the next offset after a seek and the last one after reading,
       and counts the record after a gap as acknowledged. Here nothing is compared.
     - Without its C extension, Faust acknowledges records that it skipped during a rebalance: `ack` takes only what a
@@ -115,7 +118,7 @@ class BatchConsumer(driver.Consumer):
             raise
 
     async def _read_once(self) -> None:
-        active = self._get_active_partitions()
+        active = set(self._get_active_partitions())  # Faust goes on changing its own
         if not active:
             await self.sleep(IDLE_SECONDS)
             return
@@ -133,7 +136,12 @@ class BatchConsumer(driver.Consumer):
                 continue  # never a later record without the earlier ones
             if not await self._deliver(tp, message, fetched.tokens[tp], generation):
                 refused.add(tp)
-                self._must_seek = True
+                if self._is_changelog_tp(tp):
+                    await self._thread.call_thread(
+                        self._thread.seek_back, tp, fetched.tokens[tp], _first_offset(message)
+                    )
+                else:
+                    self._must_seek = True
 
     async def _get_fetched(self, active: set[TP]) -> Fetched | None:
         fetched: Any = await self._getmany(active_partitions=active, timeout=FETCH_SECONDS)
@@ -228,6 +236,7 @@ class BatchConsumer(driver.Consumer):
         self._next_offset[tp] = offset
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self.stop_flow()  # recovery lets it run again
         self._deliveries.clear()
         self._delivery_token.clear()
         self._next_offset.clear()
@@ -278,6 +287,11 @@ class BatchConsumer(driver.Consumer):
         while row and row[0][1].acked:
             offset = row.popleft()[0] + 1
         return offset
+
+
+def _first_offset(message: Any) -> int:
+    first: int = message.value[0].offset if isinstance(message, BatchMessage) else message.offset
+    return first
 
 
 class IdempotentProducer(driver.Producer):

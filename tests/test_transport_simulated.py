@@ -245,3 +245,81 @@ async def test_a_look_for_stuck_partitions_survives_one_that_is_being_moved(monk
     thread.verify_event_path(2.0, TP(BATCHES, 0))
     subscriptions.unsubscribe()
     thread.verify_event_path(2.0, TP(BATCHES, 0))
+
+
+CHANGELOG = TP("changelog", 0)
+
+
+class OneFetch(ScriptedThread):
+    """All there is comes at once, at whatever moment the test lets it."""
+
+    async def call_thread(self, fun: Any, *args: Any) -> Any:
+        return await fun(*args)
+
+    async def seek_back(self, tp: TP, token: Token, offset: int) -> None:
+        if self.token(tp) == token:
+            self.moves[tp] += 1
+            self.position[tp] = offset
+
+    async def linger(self) -> None: ...
+
+
+def _recovering(tmp_path: Path) -> tuple[BatchConsumer, OneFetch, list[Any]]:
+    """Return a consumer whose one partition is a changelog, its thread, and what was delivered."""
+    app = make_app("recovering", bootstrap_servers="127.0.0.1:1", datadir=tmp_path, batch_topics=set())
+    app.tables._changelogs[CHANGELOG.topic] = SimpleNamespace(changelog_in_batches=True)  # type: ignore[assignment]
+    consumer: BatchConsumer = app.consumer  # type: ignore[assignment]
+    thread = OneFetch(consumer, {CHANGELOG: list(range(5))}, random.Random(1))
+    consumer._thread.thread_loop.close()
+    consumer._thread = thread  # type: ignore[assignment]
+    delivered: list[Any] = []
+
+    async def deliver(message: Any) -> None:
+        delivered.extend(message.value)
+
+    async def nothing(*_: Any, **__: Any) -> None: ...
+
+    consumer.callback = deliver  # type: ignore[method-assign]
+    consumer._on_partitions_assigned = nothing
+    return consumer, thread, delivered
+
+
+async def test_a_worker_that_had_no_partition_reads_none_before_recovery_has_sought_it(tmp_path: Path) -> None:
+    consumer, thread, _ = _recovering(tmp_path)
+    consumer.resume_flow()  # so it is with a worker that has nothing to do
+    await consumer.on_partitions_assigned({CHANGELOG}, 1)
+    await consumer._read_once()
+    assert thread.position[CHANGELOG] == 0
+
+
+async def test_changelog_records_that_come_before_recovery_takes_them_come_again(tmp_path: Path) -> None:
+    consumer, thread, delivered = _recovering(tmp_path)
+    consumer.app.consumer_generation_id = 1
+    await consumer.on_partitions_assigned({CHANGELOG}, 1)
+    consumer.resume_flow()
+    fetch = consumer._get_fetched({CHANGELOG})  # under way since before the partition was paused
+    consumer.pause_partitions({CHANGELOG})
+    consumer._fetch = asyncio.ensure_future(fetch)
+    consumer._get_active_partitions().add(TP("another", 0))  # or nothing would be read
+    await consumer._read_once()
+    assert delivered == []
+    assert thread.position[CHANGELOG] == 0
+    assert not consumer._must_seek
+    consumer.resume_partitions({CHANGELOG})
+    while len(delivered) < 5:
+        await consumer._read_once()
+    assert [one.offset for one in delivered] == list(range(5))
+
+
+async def test_a_changelog_that_was_sought_meanwhile_does_not_go_back(tmp_path: Path) -> None:
+    consumer, thread, delivered = _recovering(tmp_path)
+    consumer.app.consumer_generation_id = 1
+    await consumer.on_partitions_assigned({CHANGELOG}, 1)
+    consumer.resume_flow()
+    consumer._fetch = asyncio.ensure_future(consumer._get_fetched({CHANGELOG}))
+    await asyncio.wait([consumer._fetch])
+    thread.moves[CHANGELOG] += 1  # recovery knows better where to begin
+    thread.position[CHANGELOG] = 3
+    consumer._get_active_partitions().add(TP("another", 0))
+    await consumer._read_once()
+    assert (delivered, thread.position[CHANGELOG]) == ([], 3)
