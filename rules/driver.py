@@ -80,7 +80,7 @@ class Driver:
                     issued.append(output)
                 case ConflictingBody() | RefusedMerge() | TooLarge():
                     self.alarms.append(output)
-                case _:
+                case ClaimMessage() | MembersMessage():
                     self._queue.append(output)
 
     def _drain(self, issued: list[Alert]) -> None:

@@ -136,6 +136,16 @@ ALLOWED: dict[State, frozenset[str]] = {
 
 _FINAL = frozenset({State.VOIDED, State.MERGED, State.WITHDRAWN, State.TRANSFERRED})
 
+SETTLED = _FINAL | {
+    State.NEW,
+    State.REJECTED,
+    State.DIRECT_CLOSED,
+    State.RESOLVED,
+    State.VISITED,
+    State.ARCHIVED,
+}
+"""where nobody has anything to do, unless the citizen still waits; of a ticket that is new nothing is known but remarks"""
+
 
 def next_state(state: State, event_type: str) -> tuple[State, bool]:
     """Return the state after an event, and whether the table foresees that event in this state."""

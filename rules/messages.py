@@ -60,6 +60,24 @@ class ErasureMessage(NamedTuple):
     """the next slice of one that was begun"""
 
 
+class FarewellMessage(NamedTuple):
+    """A root whose time is over asks a merged child whether it has anything more to say."""
+
+    key: str
+    """the child"""
+    root: str
+    digest: str
+    """of what the root was told by it last"""
+
+
+class PartedMessage(NamedTuple):
+    """A merged child tells its root that it has said everything, and says nothing more."""
+
+    key: str
+    """the root"""
+    child: str
+
+
 class ClaimMessage(NamedTuple):
     """A lineage's complaints by one citizen, for that citizen's table; replaces what the lineage said before."""
 
@@ -69,7 +87,16 @@ class ClaimMessage(NamedTuple):
     complaints: tuple[Complaint, ...]
 
 
-TicketMessage = EventMessage | MembersMessage | RepeatMessage | TickMessage | ReviewMessage | ErasureMessage
+TicketMessage = (
+    EventMessage
+    | MembersMessage
+    | RepeatMessage
+    | TickMessage
+    | ReviewMessage
+    | ErasureMessage
+    | FarewellMessage
+    | PartedMessage
+)
 
 
 class WireError(ValueError):
@@ -94,6 +121,10 @@ def encode(message: TicketMessage | ClaimMessage) -> bytes:
             return orjson.dumps(("review",))
         case ErasureMessage(key, request, goes_on):
             return orjson.dumps(("erasure", key, request, goes_on))
+        case FarewellMessage(key, root, digest):
+            return orjson.dumps(("farewell", key, root, digest))
+        case PartedMessage(key, child):
+            return orjson.dumps(("parted", key, child))
         case ClaimMessage(key, root, version, complaints):
             return orjson.dumps(("claim", key, root, version, complaints), default=tuple)
 
@@ -115,6 +146,10 @@ def decode(value: bytes) -> TicketMessage | ClaimMessage:
                 return ReviewMessage()
             case "erasure":
                 return ErasureMessage(rest[0], rest[1], rest[2])
+            case "farewell":
+                return FarewellMessage(rest[0], rest[1], rest[2])
+            case "parted":
+                return PartedMessage(rest[0], rest[1])
             case "claim":
                 return ClaimMessage(rest[0], rest[1], rest[2], tuple(complaint_from(one) for one in rest[3]))
     except (orjson.JSONDecodeError, TypeError, ValueError, IndexError):

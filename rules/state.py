@@ -14,6 +14,8 @@ MAX_EVENTS = 2_000
 """of a ticket, the newest: so many are always kept; rules/size.py bounds their bytes"""
 EVENTS_AT_ONCE = 100
 """by how many more a truncated ticket may grow before it is cut back: each cut is a fold from the start"""
+PARTED = "parted"
+"""in place of the digest of what the root was told: nothing more is"""
 
 
 class TicketState(NamedTuple):
@@ -23,7 +25,7 @@ class TicketState(NamedTuple):
     events: Events = ()
     """its own events"""
     members: dict[str, tuple[int, Events]] = {}  # noqa: RUF012
-    """by merged child: the version of what it forwarded, and its events"""
+    """by merged child: the version of what it forwarded, below zero once it has parted, and its events"""
     repeats: dict[str, Repeat] = {}  # noqa: RUF012
     """by citizen: what that citizen's table found"""
     standings: dict[str, Standing] = {}  # noqa: RUF012
@@ -42,6 +44,15 @@ class TicketState(NamedTuple):
     refused: tuple[str, ...] = ()
     """merge events that were refused because they close a circle"""
     truncated: bool = False
+
+    @property
+    def has_parted(self) -> bool:
+        """Tell whether it was merged, and has told its root that it says nothing more."""
+        return self.forwarded is not None and self.forwarded[1] == PARTED
+
+    def knows(self, event_id: str) -> bool:
+        """Tell whether it has an event of this id."""
+        return any(event.event_id == event_id for event in self.events)
 
 
 def with_events(state: TicketState, events: Events, clock: int, *, truncated: bool) -> TicketState:

@@ -6,6 +6,7 @@ the end does not depend on the order of arrival.
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -21,7 +22,15 @@ from rules.facts import EVERYTHING, INDEX, Plan, compute, next_wake
 from rules.fold import fold
 from rules.history import Lineage, Ticket
 from rules.merging import lineage_events, own_merge
-from rules.messages import ClaimMessage, EventMessage, MembersMessage, RepeatMessage
+from rules.messages import (
+    ClaimMessage,
+    EventMessage,
+    Events,
+    FarewellMessage,
+    MembersMessage,
+    PartedMessage,
+    RepeatMessage,
+)
 from rules.pack import Rule
 from rules.repeats import complaint_of, counts_as_complaint, what_is_claimed
 from rules.size import MAX_CLAIMED, MAX_CLAIMED_BYTES, MAX_FORWARDED_BYTES, bounded_repeats, have_room, newest_that_fit
@@ -52,7 +61,8 @@ class TooLarge(NamedTuple):
     """of a member's message: the child's ticket"""
 
 
-Output = Alert | ClaimMessage | MembersMessage | ConflictingBody | RefusedMerge | TooLarge
+Said = Alert | ClaimMessage | MembersMessage | FarewellMessage | PartedMessage
+Output = Said | ConflictingBody | RefusedMerge | TooLarge
 
 
 class Step(NamedTuple):
@@ -107,9 +117,12 @@ def _told(state: TicketState, message: MembersMessage | RepeatMessage) -> Ticket
     """Return the state that knows what another table said; None where it knew as much or more."""
     if isinstance(message, MembersMessage):
         known = state.members.get(message.child)
-        if known is not None and known[0] >= message.version:
+        if known is not None and abs(known[0]) >= message.version:
             return None
-        return state._replace(members={**state.members, message.child: (message.version, message.events)})
+        events = message.events
+        if known is not None and known[0] < 0:  # what it said before it expired stays said
+            events = tuple({event.key: event for event in (*known[1], *events)}.values())[-MAX_EVENTS:]
+        return state._replace(members={**state.members, message.child: (message.version, events)})
     told = state.repeats.get(message.citizen)
     if told is not None and told.version >= message.repeat.version:
         return None
@@ -362,11 +375,29 @@ def _digest(what: object) -> str:
     return hashlib.blake2b(orjson.dumps(what, default=tuple), digest_size=8).hexdigest()
 
 
+def digest_of(events: Iterable[Event]) -> str:
+    """Return what stands for events that a root is told."""
+    return _digest([event.key for event in events])
+
+
+def for_root(state: TicketState, root: str) -> Events:
+    """Return what a merged ticket knows and its root is to know, in the order of time."""
+    events = sorted(lineage_events(state), key=by_time)
+    return tuple(event for event in events if event.ticket_id != root)[-MAX_EVENTS:]
+
+
+def at_once(events: Events) -> Events:
+    """Return so much of it as a root is told."""
+    return newest_that_fit(events, MAX_EVENTS, MAX_FORWARDED_BYTES)
+
+
 def _forward(state: TicketState, judged: Judged, outputs: list[Output]) -> TicketState:
     """Forward everything to the root, and take it back from a root that is no longer one."""
     root = judged.merged.data["into"] if judged.merged is not None else None
     before = state.forwarded
     if root is None and before is None:
+        return state
+    if state.has_parted and before is not None and before[0] == root:
         return state
     told = state.told
     if before is not None and before[0] != root:
@@ -375,12 +406,9 @@ def _forward(state: TicketState, judged: Judged, outputs: list[Output]) -> Ticke
         before = None
     if root is None:
         return state._replace(told=told, forwarded=None)
-    events = tuple(event for event in sorted(lineage_events(state), key=by_time) if event.ticket_id != root)[
-        -MAX_EVENTS:
-    ]
-    digest = _digest([event.key for event in events])
+    events = for_root(state, root)
+    digest = digest_of(events)
     if before is None or before[1] != digest:
         told += 1
-        forwarded = newest_that_fit(events, MAX_EVENTS, MAX_FORWARDED_BYTES)
-        outputs.append(MembersMessage(root, state.ticket_id, told, forwarded))
+        outputs.append(MembersMessage(root, state.ticket_id, told, at_once(events)))
     return state._replace(told=told, forwarded=(root, digest))

@@ -81,7 +81,8 @@ class CitizenPartition:
                 self._watch.broke(broken)
                 detail = f"the comparison broke on it: {type(broken).__name__}"
                 refused += touched.owe(claim.key, record, self._refused(record, RejectionReason.POISON, detail))
-        outs = touched.write(self._table, self.partition, lambda state: (None, encode_state(state)))
+        outs = touched.write(self._table, self.partition, lambda state: (None, None, encode_state(state)))
+        self.keys += touched.added
         return [*refused, *outs], done
 
     def _erase(self, touched: Touched[CitizenState], asked: ErasureMessage) -> list[Out]:
@@ -90,7 +91,7 @@ class CitizenPartition:
         state, _ = self._load(touched, citizen)
         owed = [out for out in touched.drop(citizen) if out.topic != self._topics.tickets]
         complaints = sum(len(of_one) for _, of_one in state.claims.values())
-        self.keys -= 1
+        self.keys -= self._table.get(self.partition, citizen.encode()) is not None
         # The debts of the batch before are paid, and whoever owed them was named there.
         self._table.put(self.partition, OWING_KEY, b"[]")
         self._table.delete(self.partition, citizen.encode())
@@ -115,7 +116,6 @@ class CitizenPartition:
         if known is not None:
             return known, touched.offsets[key]
         stored = self._table.get(self.partition, key.encode())
-        self.keys += stored is None
         return touched.load(key, stored, CitizenState, decode_state)
 
     def _out(self, message: RepeatMessage, source_ts: int | None) -> Out:

@@ -49,6 +49,9 @@ class WorkerMetrics:
             "hw_last_tick_timestamp_seconds", "The core time of the last tick handled", registry=registry
         )
         self.states = Gauge("hw_states", "Values in a table", ["table"], registry=registry)
+        self.expirations = Counter(
+            "hw_expired", "Values of a table that were let go of by age", ["table"], registry=registry
+        )
         self.broken = Counter("hw_poison_total", "Messages that a rule or fold raised on", registry=registry)
         self.table_alarms = Counter(
             "hw_table_alarms_total", "Foreign records or second writers in a changelog", ["kind"], registry=registry
@@ -173,6 +176,10 @@ class WorkerMetrics:
     def too_late(self) -> None:
         """An event lay further behind its partition's time than is allowed."""
         self.rejections.labels(RejectionReason.TOO_LATE.value).inc()
+
+    def expired(self, table: str, keys: int) -> None:
+        """Keys of a table expired."""
+        self.expirations.labels(table).inc(keys)
 
     def ticked(self, at: int) -> None:
         """A tick was handled."""

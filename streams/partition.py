@@ -29,6 +29,8 @@ CLOCK_KEY = RESERVED + b"clock"
 _BEFORE_ZERO = 2**62
 
 State = TypeVar("State")
+Encode = Callable[[State], tuple[int | None, int | None, bytes]]
+"""returns a state's deadline, the instant from which its age is counted where there is none, and its bytes"""
 
 
 def position_in_source(key: bytes, value: bytes) -> int | None:
@@ -179,6 +181,7 @@ class Touched(Generic[State]):
         self.states: dict[str, State] = {}
         self.offsets: dict[str, int] = {}
         self.outs: dict[str, list[Out]] = {}
+        self._new: set[str] = set()
         self._out_bytes = 0
         self._kept = kept or Kept(0)
 
@@ -197,6 +200,8 @@ class Touched(Generic[State]):
     ) -> tuple[State, int]:
         """Take a key's stored value, or a new state, into the batch; return the state and the offset of the last record in it."""
         value = unpack(stored) if stored is not None else None
+        if value is None:
+            self._new.add(key)
         state = decode(value.body) if value is not None else new(key)
         self.states[key] = state
         self.offsets[key] = value.offset if value is not None else -1
@@ -222,7 +227,12 @@ class Touched(Generic[State]):
         self.offsets.pop(key, None)
         return self.outs.pop(key, [])
 
-    def write(self, table: Table, partition: int, encode: Callable[[State], tuple[int | None, bytes]]) -> list[Out]:
+    @property
+    def added(self) -> int:
+        """Return how many keys come to the table that it had not."""
+        return len(self._new & self.outs.keys())
+
+    def write(self, table: Table, partition: int, encode: Encode[State]) -> list[Out]:
         """Write every changed key and return all outputs, in the order in which the keys were first touched."""
         every: list[Out] = []
         if self.outs:  # before any state: see `debts_of`
@@ -230,8 +240,8 @@ class Touched(Generic[State]):
         for key, state in self.states.items():
             outs = self.outs.get(key)
             if outs is not None:  # else it was only read
-                due_at, body = encode(state)
-                table.put(partition, key.encode(), pack(Stored(due_at, self.offsets[key], tuple(outs), body)))
+                due_at, since, body = encode(state)
+                table.put(partition, key.encode(), pack(Stored(due_at, self.offsets[key], tuple(outs), body, since)))
                 every += outs
             if outs is not None or self.offsets[key] >= 0:
                 self._kept.put(key, state, self.offsets[key])

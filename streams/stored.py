@@ -19,12 +19,13 @@ _NEVER = 2**62
 
 
 class Stored(NamedTuple):
-    """A value of a table. `due_at` is None where time alone changes nothing."""
+    """A value of a table. `due_at` is None where time alone changes nothing; then `since` may say from when its age is counted."""
 
     due_at: int | None
     offset: int
     pending: tuple[Out, ...]
     body: bytes
+    since: int | None = None
 
 
 class Head(NamedTuple):
@@ -33,6 +34,7 @@ class Head(NamedTuple):
     due_at: int | None
     offset: int
     owes: bool
+    since: int | None = None
 
 
 def pack(stored: Stored) -> bytes:
@@ -42,20 +44,26 @@ def pack(stored: Stored) -> bytes:
         if stored.pending
         else b""
     )
-    due_at = _NEVER if stored.due_at is None else stored.due_at
+    due_at = _NEVER + max(stored.since or 0, 0) if stored.due_at is None else stored.due_at
     return _HEAD.pack(due_at, stored.offset, len(pending)) + pending + stored.body
 
 
 def due_of(value: bytes) -> int | None:
     """Return the time of a value's next deadline alone: a scan asks it of every key."""
     due_at: int = _DUE.unpack_from(value)[0]
-    return None if due_at == _NEVER else due_at
+    return None if due_at >= _NEVER else due_at
+
+
+def _times(due_at: int) -> tuple[int | None, int | None]:
+    """Return deadline and `since`. What never is due says beyond that when it began to rest; earlier releases wrote nothing there."""
+    return (due_at, None) if due_at < _NEVER else (None, due_at - _NEVER or None)
 
 
 def head_of(value: bytes) -> Head:
     """Return what a scan needs, without reading the rest."""
     due_at, offset, length = _HEAD.unpack_from(value)
-    return Head(None if due_at == _NEVER else due_at, offset, length > 0)
+    due, since = _times(due_at)
+    return Head(due, offset, length > 0, since)
 
 
 def unpack(value: bytes) -> Stored:
@@ -66,7 +74,8 @@ def unpack(value: bytes) -> Stored:
     outs = tuple(
         Out(topic, partition, key, body.encode(), source_ts) for topic, partition, key, body, source_ts in pending
     )
-    return Stored(None if due_at == _NEVER else due_at, offset, outs, value[start + length :])
+    due, since = _times(due_at)
+    return Stored(due, offset, outs, value[start + length :], since)
 
 
 def with_body(value: bytes, change: Callable[[bytes], bytes]) -> bytes:

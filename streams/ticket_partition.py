@@ -11,12 +11,15 @@ from models.quarantine import RejectionReason
 from rules.calendar import BUILT_IN_VERSION
 from rules.engine import Engine
 from rules.event import Event
+from rules.expiry import latest_of, on_farewell, on_parted
 from rules.forgetting import forget, message_without, state_without
 from rules.messages import (
     ClaimMessage,
     ErasureMessage,
     EventMessage,
+    FarewellMessage,
     MembersMessage,
+    PartedMessage,
     RepeatMessage,
     ReviewMessage,
     TickMessage,
@@ -28,6 +31,7 @@ from rules.state import TicketState, decode_state, encode_state
 from rules.tickets import ConflictingBody, Output, RefusedMerge, Step, TooLarge, on_message, on_time, review
 from streams.batches import PartitionLostError
 from streams.erasing import Erasures
+from streams.expiring import TicketExpiry, Walk
 from streams.partition import (
     CLOCK_KEY,
     RESERVED,
@@ -57,6 +61,7 @@ REVIEW_SLICE = 500
 
 TOO_LARGE = "its ticket, or the root of its merged ticket, has so many or such large events that no more are taken"
 TOO_LATE = "it lies further behind its partition's time than allowed_lateness_days"
+EXPIRED = "it lies further behind its partition's time than keep_closed_days, and its ticket has expired or never came"
 
 
 class TicketWatch(Protocol):
@@ -70,6 +75,9 @@ class TicketWatch(Protocol):
 
     def too_late(self) -> None:
         """An event lay further behind the partition's clock than is allowed."""
+
+    def expired(self, table: str, keys: int) -> None:
+        """Keys of a table expired."""
 
     def ticked(self, at: int) -> None:
         """A tick was handled."""
@@ -95,11 +103,13 @@ class TicketPartition:
         *,
         latest: Callable[[], int] | None = None,
         lateness: int | None = None,
+        keep: int | None = None,
+        committed: Callable[[], int] | None = None,
     ) -> None:
         """Open the partition.
 
         `latest` gives the instant beyond which a tick is not believed, where the clock is our own; `lateness` says by how many
-        microseconds an event may lie behind the clock, None: by any.
+        microseconds an event may lie behind the clock, None: by any; `keep` for how many a ticket that is over is kept, None: for ever.
         """
         self.partition = partition
         self._latest = latest
@@ -118,6 +128,7 @@ class TicketPartition:
         opened = open_partition(table, partition)
         self.keys = opened.keys
         self._erasures = Erasures(partition, table)
+        self._expiry = TicketExpiry(Walk(partition, table, first_offset, committed), keep)
         self._heap = opened.deadlines
         heapq.heapify(self._heap)
         stored = table.get(partition, CLOCK_KEY)
@@ -189,7 +200,9 @@ class TicketPartition:
             refused += self._review(touched, asked, last)
         for erasure, record in erasing:
             refused += self._erase(touched, erasure, record, last)
+        refused += self._expire(touched)
         outs = touched.write(self._table, self.partition, _encode)
+        self.keys += touched.added
         if self.clock != before:
             self._table.put(self.partition, CLOCK_KEY, str(self.clock).encode())
         return [*refused, *outs], done
@@ -202,6 +215,9 @@ class TicketPartition:
             self.clock = max(self.clock, message.at)
             self._watch.ticked(message.at)
             self._let_time_pass(touched, record.offset, record.source_ts)
+            return
+        if isinstance(message, FarewellMessage | PartedMessage):
+            self._part(touched, message, record)
             return
         if not isinstance(message, EventMessage | MembersMessage | RepeatMessage):
             return
@@ -219,21 +235,53 @@ class TicketPartition:
             state, _ = self._load(touched, message.key, record.offset)
         if known:
             return  # redelivered: it is in the state, and what it owed was sent when the partition was opened
-        if isinstance(message, EventMessage) and self._is_too_late(state, message.event):
+        if isinstance(message, EventMessage) and (why := self._too_late(state, message.event)):
             # Only now: one that was taken before the clock went on comes again after a crash, and is in the state.
             self._watch.too_late()
-            touched.owe(message.key, record, self._quarantine(record, RejectionReason.TOO_LATE, TOO_LATE))
+            touched.owe(message.key, record, self._quarantine(record, RejectionReason.TOO_LATE, why))
             return
+        if isinstance(message, RepeatMessage) and self._expiry.has_expired(self.engine, state, self.clock):
+            return
+        if state.has_parted:
+            state = self._expiry.begun_anew(state, message, self.clock)
         step = on_message(self.engine, state, message, self.clock)
         self._change(touched, state, step.state, step.outputs, record.offset, record.source_ts)
         if any(isinstance(output, TooLarge) for output in step.outputs):
             touched.owe(message.key, record, self._quarantine(record, RejectionReason.TOO_LARGE, TOO_LARGE))
 
-    def _is_too_late(self, state: TicketState, event: Event) -> bool:
-        """Tell whether an event lies too far behind the clock; one that came before, in time, is a double however late it is."""
-        if self._lateness is None or event.at >= self.clock - self._lateness:
-            return False
-        return all(known.event_id != event.event_id for known in state.events)
+    def _part(self, touched: Touched[TicketState], message: FarewellMessage | PartedMessage, record: Incoming) -> None:
+        """Take what a root and its child say to each other before they go; nothing of it concerns a ticket that is gone."""
+        state, offset = self._load(touched, message.key, record.offset)
+        before = self._expiry.before(self.clock)
+        if record.offset <= offset or before is None:
+            return
+        if isinstance(message, FarewellMessage):
+            step = on_farewell(self.engine, state, message, before)
+        else:
+            step = Step(on_parted(state, message), [])
+        if step.state is not state or step.outputs:
+            self._change(touched, state, step.state, step.outputs, record.offset, record.source_ts)
+
+    def _too_late(self, state: TicketState, event: Event) -> str | None:
+        """Return why an event lies too far behind the clock; one that came before, in time, is a double however late it is."""
+        late = self._lateness is not None and event.at < self.clock - self._lateness
+        old = self._expiry.is_old(event, self.clock)
+        if not (late or old) or state.knows(event.event_id):
+            return None
+        if late:
+            return TOO_LATE
+        return EXPIRED if self._expiry.has_expired(self.engine, state, self.clock) else None
+
+    def _expire(self, touched: Touched[TicketState]) -> list[Out]:
+        """Let go of the tickets of the next slice whose time is over; return what roots ask their children, today or another day."""
+        gone, asked = self._expiry.next_slice(self.engine, self.clock, touched.states, self._watch.broke)
+        for key in gone:
+            self._kept.take(key)
+            self._table.delete(self.partition, key.encode())
+        if gone:
+            self.keys -= len(gone)
+            self._watch.expired("tickets", len(gone))
+        return [out for one in asked if (out := self._out(one, -1, None))]
 
     def _try(self, touched: Touched[TicketState], message: object, record: Incoming) -> list[Out]:
         """Apply a message; what it breaks on is quarantined and the next one proceeds. A step is pure: a broken one changed nothing."""
@@ -250,8 +298,7 @@ class TicketPartition:
         known = touched.find(key)
         if known is None:
             stored = self._table.get(self.partition, key.encode())
-            self.keys += stored is None
-            known = touched.load(key, stored, TicketState, decode_state)
+            known = touched.load(key, stored, lambda one: self._expiry.new(one, self.clock), decode_state)
         if self._erasures.under_way:
             return self._forget(touched, known[0], at), known[1]
         return known
@@ -336,7 +383,9 @@ class TicketPartition:
         else:
             keys, at_the_end = erasures.next_slice(citizen)
             for key in keys:
-                state, _ = self._load(touched, key, offset)
+                state, last = self._load(touched, key, offset)
+                if last < 0:
+                    continue  # it has expired since the slice was read
                 # Once more where nothing was left to remove: what the ticket owed lies in its value too.
                 self._change(touched, state, state, [], offset, None)
             if at_the_end:
@@ -377,7 +426,7 @@ class TicketPartition:
                 )
             case ClaimMessage():
                 return Out(topics.citizens, to(output.key), output.key, encode(output), source_ts)
-            case MembersMessage():
+            case MembersMessage() | FarewellMessage() | PartedMessage():
                 return Out(topics.tickets, to(output.key), output.key, encode(output), source_ts)
             case RefusedMerge():
                 self._watch.alarmed(output)
@@ -395,5 +444,6 @@ class TicketPartition:
         return quarantine(self._topics, self._topics.tickets, self.partition, record, Refusal(reason, detail))
 
 
-def _encode(state: TicketState) -> tuple[int | None, bytes]:
-    return state.due_at, encode_state(state)
+def _encode(state: TicketState) -> tuple[int | None, int | None, bytes]:
+    since = latest_of(state) if state.due_at is None else None
+    return state.due_at, since, encode_state(state)

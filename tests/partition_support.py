@@ -84,6 +84,9 @@ class Watch:
     def too_late(self) -> None:
         self.told.append(("too_late", None))
 
+    def expired(self, table: str, keys: int) -> None:
+        self.told.append(("expired", (table, keys)))
+
     def ticked(self, at: int) -> None:
         self.told.append(("ticked", at))
 
