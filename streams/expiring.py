@@ -99,9 +99,9 @@ class TicketExpiry:
         return None if self._keep is None else clock - self._keep
 
     def next_slice(
-        self, engine: Engine, clock: int, touched: Container[str], broke: Callable[[Exception], None]
+        self, engine: Engine, clock: int, changed: Container[str], broke: Callable[[Exception], None]
     ) -> tuple[list[str], list[FarewellMessage]]:
-        """Return the tickets of the next slice that may go, and what roots ask their children; nothing of those touched just now."""
+        """Return the tickets of the next slice that may go, and what roots ask their children; nothing of those changed just now."""
         gone: list[str] = []
         asked: list[FarewellMessage] = []
         if self._keep is None:
@@ -109,7 +109,7 @@ class TicketExpiry:
         for key, value in self._walk.next_slice(clock, self._keep):
             try:
                 state = decode_state(value.body)
-                if state.ticket_id in touched:
+                if state.ticket_id in changed:
                     continue
                 if is_expired(engine, state, clock - self._keep):
                     gone.append(key.decode())

@@ -274,8 +274,9 @@ class TicketPartition:
 
     def _expire(self, touched: Touched[TicketState]) -> list[Out]:
         """Let go of the tickets of the next slice whose time is over; return what roots ask their children, today or another day."""
-        gone, asked = self._expiry.next_slice(self.engine, self.clock, touched.states, self._watch.broke)
+        gone, asked = self._expiry.next_slice(self.engine, self.clock, touched.outs, self._watch.broke)
         for key in gone:
+            touched.drop(key)  # it was read at most
             self._kept.take(key)
             self._table.delete(self.partition, key.encode())
         if gone:
