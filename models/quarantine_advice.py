@@ -69,7 +69,8 @@ ADVICE: Mapping[Reason, Advice] = {
     Reason.TOO_LATE: Advice(
         "迟到过久",
         "事件发生时间早于本系统已处理到的时间,且超出允许的迟到天数(allowed_lateness_days)。如确需采用:由运维调大该设置并重启,"
-        "再用 quarantine replay 重新处理;如系发送端时间有误,请改正后重发。",
+        "再用 quarantine replay 重新处理;如系发送端时间有误,请改正后重发。若说明中提到 keep_closed_days,则该工单已按保存期限清除"
+        "(或从未登记),且事件早于保存期限:补录历史请在设置该期限之前进行。",
         Duty.OURSELVES,
     ),
     Reason.MERGE_CYCLE: _sender(

@@ -75,6 +75,8 @@ PAYLOADS: dict[str, Any] = {
     "TickMessage": tuple[Literal["tick"], int],
     "ReviewMessage": tuple[Literal["review"]],
     "ErasureMessage": tuple[Literal["erasure"], str, str, bool],
+    "FarewellMessage": tuple[Literal["farewell"], str, str, str],
+    "PartedMessage": tuple[Literal["parted"], str, str],
     "ClaimMessage": tuple[Literal["claim"], str, str, int, tuple[Complaint, ...]],
 }
 _WRITTEN_BY_HAND: dict[str, Any] = {
@@ -114,6 +116,8 @@ _EVENT_MESSAGES = (
     Message("MembersMessage", "all events of a merged ticket, for its root", "MembersMessage", headers=_TRACED),
     Message("RepeatMessage", "what was found about a citizen's complaints", "RepeatMessage", headers=_TRACED),
     Message("TickMessage", "time has come to an instant, in microseconds", "TickMessage"),
+    Message("FarewellMessage", "a merged ticket is asked whether it has more to say", "FarewellMessage"),
+    Message("PartedMessage", "a merged ticket says nothing more", "PartedMessage", headers=_TRACED),
     Message("ReviewMessage", "the partition's tickets are to be judged again", "ReviewMessage"),
     _ERASURE,
 )

@@ -37,6 +37,7 @@ METHODS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (Consumer, "_seek", ("partition", "offset")),
     (Consumer, "_to_message", ("tp", "record")),
     (Consumer, "ack", ("message",)),
+    (Consumer, "_commit", ("offsets",)),
     (Consumer, "perform_seek", ()),
     (Consumer, "stop_flow", ()),
     (Consumer, "_is_changelog_tp", ("tp",)),

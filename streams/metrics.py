@@ -88,19 +88,24 @@ class WorkerMetrics:
             ["outcome"],
             registry=registry,
         )
+        self._begin_at_zero()
+        # The library finds a series by its labels anew each time, which for every event is a tenth of intake.
+        self._accepted = {kind: self.events.labels(kind) for kind in (*MODEL_BY_TYPE, "unknown")}
+        self.knows(pack)
+
+    def _begin_at_zero(self) -> None:
         for route in get_args(Route):
             self.sealed_events.labels(route)
         for outcome in ("taken", "refused"):
             self.reloads.labels(outcome)
-        # The library finds a series by its labels anew each time, which for every event is a tenth of intake.
-        self._accepted = {kind: self.events.labels(kind) for kind in (*MODEL_BY_TYPE, "unknown")}
         for reason in RejectionReason:
             self.rejections.labels(reason.value)
         for kind in ("conflicting_body", "inflated_batch"):
             self.alarms.labels(kind)
         for kind in ("foreign_record", "second_writer"):
             self.table_alarms.labels(kind)
-        self.knows(pack)
+        for table in ("tickets", "citizens"):
+            self.expirations.labels(table)
 
     def knows(self, pack: Pack) -> None:
         """Make the series of a pack that is in force: one that began at its first event would hide that event from `increase`."""

@@ -21,6 +21,8 @@ from streams.topics import TopicSet
 
 PREFIX = "HOTLINE_WATCH_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+REPEAT_SLACK_DAYS = 30
+"""by which complaints are kept for longer than they are counted together: some come late"""
 
 
 class SettingsError(ValueError):
@@ -103,6 +105,13 @@ class Settings(KafkaSettings, BaseSettings):
         None,
         description="an event that is older than its partition's time by more goes to quarantine; left out: none does",
     )
+    keep_closed_days: Annotated[int | None, Field(ge=1, le=36_500)] = Field(
+        None,
+        description="a ticket that is over, and silent for longer, goes; so do its deliveries. Left out: none does",
+    )
+    keep_complaints_days: Annotated[int | None, Field(ge=1, le=36_500)] = Field(
+        None, description="complaints further apart are not compared, and older ones go; left out: none does"
+    )
     rules_dir: Path | None = Field(None, description="a folder of rules in place of the default pack")
     calendar_file: Path | None = Field(
         None, description="years of work days that the library does not know yet: see deploy/calendar.example.yaml"
@@ -165,6 +174,21 @@ class Settings(KafkaSettings, BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="what is logged, as JSON lines on standard error"
     )
+
+    @model_validator(mode="after")
+    def _kept_long_enough(self) -> "Settings":
+        window = self.matter.window_days
+        if self.keep_closed_days is not None and self.keep_closed_days < max(self.allowed_lateness_days or 0, window):
+            raise ValueError(
+                "keep_closed_days must be at least allowed_lateness_days, or what is late but allowed would find its ticket "
+                f"gone; and at least the {window} days within which complaints are counted (matter.window_days)"
+            )
+        if self.keep_complaints_days is not None and self.keep_complaints_days < window + REPEAT_SLACK_DAYS:
+            raise ValueError(
+                f"keep_complaints_days must be at least {window + REPEAT_SLACK_DAYS}: the {window} days within which complaints "
+                f"are counted (matter.window_days), and {REPEAT_SLACK_DAYS} for those that come late"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -258,7 +282,8 @@ def _told(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return f"there is no such setting; there are {', '.join(Settings.model_fields)}"
     field = Settings.model_fields.get(str(error["loc"][0])) if len(error["loc"]) == 1 else None
-    return f"{error['msg']}; {field.description}" if field is not None and field.description else str(error["msg"])
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return f"{said}; {field.description}" if field is not None and field.description else said
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

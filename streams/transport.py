@@ -91,6 +91,7 @@ class BatchConsumer(driver.Consumer):
         self._must_seek = False
         self._sought_generation: int | None = None
         self._fetch: asyncio.Future[Fetched | None] | None = None
+        self._durable_offset: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -241,10 +242,24 @@ class BatchConsumer(driver.Consumer):
         self._delivery_token.clear()
         self._next_offset.clear()
         self._abandoned.clear()
+        self._durable_offset.clear()
         self._buffered_partitions.clear()  # Faust keeps them, and would take a paused partition's records for wanted
         await super().on_partitions_assigned(assigned, generation_id)
 
     # -- acknowledging and committing
+
+    def committed_offset(self, topic: str, partition: int) -> int:
+        """Return up to which offset a partition is known to be committed since it was assigned: nothing before it comes again.
+
+        What Faust remembers of commits includes those that failed.
+        """
+        return self._durable_offset.get(TP(topic, partition), 0)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        done: bool = await super()._commit(offsets)
+        if done:
+            self._durable_offset.update(offsets)
+        return done
 
     def ack(self, message: Any) -> bool:
         """Mark a message as processed: its offset, and all before it once they are marked too, may be committed."""

@@ -5,7 +5,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, cast
 
 import faust
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -40,6 +40,7 @@ from streams.state_upgrade import upgrades
 from streams.tables import BulkTable
 from streams.ticket_partition import KEPT_TICKETS, TicketPartition
 from streams.topics_admin import require_topics
+from streams.transport import BatchConsumer
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +170,6 @@ class Worker:
 
     def _open_tickets(self, partition: int, first_offset: int) -> TicketPartition:
         latest = (lambda: self.clock() + TICK_AHEAD) if self.settings.core_time == "wall" else None
-        days = self.settings.allowed_lateness_days
         return TicketPartition(
             partition,
             self.tickets,
@@ -178,13 +178,19 @@ class Worker:
             self.metrics,
             first_offset,
             latest=latest,
-            lateness=days * DAY if days is not None else None,
+            lateness=_span(self.settings.allowed_lateness_days),
+            keep=_span(self.settings.keep_closed_days),
+            committed=self._committed(self.topics.tickets, partition),
         )
 
     def _open_citizens(self, partition: int, first_offset: int) -> CitizenPartition:
         return CitizenPartition(
             partition, self.citizens, self.settings.matter.config(), self.topics, self.metrics, first_offset
         )
+
+    def _committed(self, topic: str, partition: int) -> Callable[[], int]:
+        consumer = cast(BatchConsumer, self.app.consumer)
+        return lambda: consumer.committed_offset(topic, partition)
 
     async def _work(
         self,
@@ -318,6 +324,11 @@ class Worker:
             await self.health.observe()
         except Exception as error:
             die(error)
+
+
+def _span(days: int | None) -> int | None:
+    """Return days in microseconds."""
+    return None if days is None else days * DAY
 
 
 def _engine(pack: Pack, reckoning: Reckoning) -> Engine:

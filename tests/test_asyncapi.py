@@ -23,7 +23,9 @@ from rules.messages import (
     ClaimMessage,
     ErasureMessage,
     EventMessage,
+    FarewellMessage,
     MembersMessage,
+    PartedMessage,
     RepeatMessage,
     ReviewMessage,
     TicketMessage,
@@ -140,6 +142,8 @@ MESSAGES = (
     TickMessage(5),
     ReviewMessage(),
     ErasureMessage("c-1", "r-1", goes_on=True),
+    FarewellMessage("T-2", "T-1", "digest"),
+    PartedMessage("T-1", "T-2"),
     ClaimMessage("c-1", "T-1", 2, (COMPLAINT,)),
 )
 

@@ -1,4 +1,4 @@
-"""Tickets that are over go after a while: by the partition's clock, a slice at a time, and nothing that is still to be said goes with them."""
+"""Tickets that are over go after a while: by the partition's clock, a slice at a time, and no warning changes by it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from rules.messages import (
 )
 from rules.repeats import Repeat
 from rules.state import TicketState, decode_state
+from rules.tickets import on_message
 from streams import expiring
 from streams.partition import RESERVED
 from streams.stored import unpack
@@ -358,15 +359,13 @@ def test_what_comes_for_a_child_that_has_parted_is_not_forwarded() -> None:
 
 
 def test_a_root_keeps_what_a_parted_child_said_whatever_its_next_life_says() -> None:
-    service = Service()
-    service.feed(merged().records)
-    service.committed = service.agent.acknowledged
-    service.tick(200, 201, 202)
-    known = {event.event_id for event in service.state("B").members["C"][1]}
-    fresh = event_of(body("C", "urged", 202, "new"))
-    service.take(encode(MembersMessage("B", "C", day(202), (fresh,))))
-    assert not service.state("B").has_parted
-    assert service.state("A").members["B"][0] < 0
+    events = tuple(event for event in merged().events if event.ticket_id == "C")
+    root = TicketState("B", members={"C": (-3, events)})
+    fresh = event_of(body("C", "merged", 202, "new", into="B"))
+    again = on_message(engine(), root, MembersMessage("B", "C", day(202), (fresh,)), day(202)).state
+    assert again.members["C"] == (day(202), (*events, fresh))
+    late = on_message(engine(), root, MembersMessage("B", "C", 3, ()), day(202)).state
+    assert late.members["C"] == (-3, events), "what comes twice is nothing new"
 
 
 def test_a_parting_that_comes_for_nobody_is_nothing() -> None:

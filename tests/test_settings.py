@@ -237,6 +237,33 @@ def test_a_value_that_is_refused_is_refused_with_what_the_setting_is(monkeypatch
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"KEEP_CLOSED_DAYS": "400", "ALLOWED_LATENESS_DAYS": "401"}, "at least allowed_lateness_days"),
+        ({"KEEP_CLOSED_DAYS": "89"}, "at least the 90 days within which complaints are counted"),
+        ({"KEEP_CLOSED_DAYS": "400", "MATTER__WINDOW_DAYS": "401"}, "matter.window_days"),
+        ({"KEEP_COMPLAINTS_DAYS": "119"}, "keep_complaints_days must be at least 120"),
+        ({"KEEP_COMPLAINTS_DAYS": "120", "MATTER__WINDOW_DAYS": "91"}, "keep_complaints_days must be at least 121"),
+    ],
+)
+def test_nothing_expires_that_is_still_wanted(
+    given: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"HOTLINE_WATCH_{name}", value)
+    with pytest.raises(SettingsError, match=r"^settings: keep_") as refused:
+        load_settings()
+    assert says in str(refused.value)
+
+
+def test_what_is_kept_just_long_enough_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOTLINE_WATCH_KEEP_CLOSED_DAYS", "200")
+    monkeypatch.setenv("HOTLINE_WATCH_ALLOWED_LATENESS_DAYS", "200")
+    monkeypatch.setenv("HOTLINE_WATCH_KEEP_COMPLAINTS_DAYS", "120")
+    assert load_settings().keep_complaints_days == 120
+
+
 def test_the_settings_of_a_file_alone_are_not_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.toml").write_text('units_file = "units.yaml"\n')
     monkeypatch.setenv("HOTLINE_WATCH_UNITS_FILE", "/else/units.yaml")

@@ -205,6 +205,11 @@ def _processes() -> Sequence[Panel]:
         ),
         graph("State", "Values in the tables.", Query("sum by (table) (hw_states)", "{{table}}")),
         graph(
+            "Expired",
+            "Values that were let go of by age, a day: none where nothing is said of how long things are kept.",
+            Query("sum by (table) (increase(hw_expired_total[1d]))", "{{table}}"),
+        ),
+        graph(
             "Open files",
             "Files, databases and connections that are open.",
             Query(f"process_open_fds{_ALL}", "{{instance}}"),

@@ -21,10 +21,14 @@ from tests.histories import (
 )
 
 PARTITIONS = 2
+KEEP_DAYS = SPAN_DAYS + 20
+"""no input is older than this when it comes: what is over expires afterwards"""
 NAMES = ("A", "D", "B")
 """tickets, in both partitions"""
 WORKERS = 2
-TOPICS = ("source", "tickets", "citizens")
+TABLES = ("tickets", "citizens")
+TOPICS = ("source", *TABLES)
+EXPIRY_SHARE = 0.25
 
 Kind = Literal["produce", "work", "commit", "crash", "move", "lose_disk", "tick"]
 KINDS: tuple[Kind, ...] = (
@@ -93,17 +97,25 @@ class Schedule:
     steps: tuple[Step, ...]
     in_order: bool
     """the inputs come in the order of their time, tickets stand alone, ticks never lead: alert ids must be those of a plain run"""
+    expires: bool = False
+    """what is over expires"""
+    afterwards: tuple[Step, ...] = ()
+    """then: steps once all of that is done, while days go by"""
 
-    def without(self, *, inputs: range | None = None, steps: range | None = None) -> Schedule:
+    def without(
+        self, *, inputs: range | None = None, steps: range | None = None, afterwards: range | None = None
+    ) -> Schedule:
         """Return the schedule with some of its inputs or steps left out."""
+        kept_later = tuple(one for n, one in enumerate(self.afterwards) if afterwards is None or n not in afterwards)
         kept_inputs = tuple(one for n, one in enumerate(self.inputs) if inputs is None or n not in inputs)
         kept_steps = tuple(one for n, one in enumerate(self.steps) if steps is None or n not in steps)
-        return replace(self, inputs=kept_inputs, steps=kept_steps)
+        return replace(self, inputs=kept_inputs, steps=kept_steps, afterwards=kept_later)
 
     def __str__(self) -> str:
         told = [f"seed {self.seed}, {'in order' if self.in_order else 'in any order'}; inputs:"]
         told += [f"  {one.decode(errors='replace')}" for one in self.inputs]
-        return "\n".join([*told, "steps:", *(f"  {one}" for one in self.steps)])
+        told += ["steps:", *(f"  {one}" for one in self.steps)]
+        return "\n".join([*told, *(["afterwards:"] if self.expires else []), *(f"  {one}" for one in self.afterwards)])
 
 
 def draw(seed: int) -> Schedule:
@@ -120,7 +132,17 @@ def draw(seed: int) -> Schedule:
         inputs.insert(chance.randrange(len(inputs) + 1), chance.choice(BAD_INPUT))
     doubled = [one for one in inputs for _ in range(2 if chance.random() < 0.15 else 1)]
     steps = tuple(_step(chance) for _ in range(chance.randrange(10, 60)))
-    return Schedule(seed, tuple(doubled), steps, in_order)
+    expires = chance.random() < EXPIRY_SHARE
+    afterwards = tuple(_later(chance) for _ in range(chance.randrange(10, 60) if expires else 0))
+    return Schedule(seed, tuple(doubled), steps, in_order, expires, afterwards)
+
+
+def _later(chance: random.Random) -> Step:
+    """Return a step of the time in which nothing is produced any more, and many days go by."""
+    step = _step(chance)
+    if step.kind in ("produce", "tick"):
+        return replace(step, kind="tick", day=3 * SPAN_DAYS + chance.randrange(60))
+    return replace(step, topic=chance.choice(TABLES)) if step.kind == "work" else step
 
 
 def _step(chance: random.Random) -> Step:

@@ -9,7 +9,7 @@ from tests.simulation.schedule import Schedule
 
 def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
     """Return a schedule that fails too, and of which no single input or step can be left out."""
-    size = max(len(schedule.inputs), len(schedule.steps))
+    size = max(len(schedule.inputs), len(schedule.steps), len(schedule.afterwards))
     while True:
         size = max(size // 2, 1)
         smaller = _pass(schedule, size, fails)
@@ -22,6 +22,13 @@ def _pass(schedule: Schedule, size: int, fails: Callable[[Schedule], bool]) -> S
     at = 0
     while at < len(schedule.steps):
         candidate = schedule.without(steps=range(at, at + size))
+        if fails(candidate):
+            schedule = candidate
+        else:
+            at += size
+    at = 0
+    while at < len(schedule.afterwards):
+        candidate = schedule.without(afterwards=range(at, at + size))
         if fails(candidate):
             schedule = candidate
         else:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from models.times import DAY
 from rules.engine import Engine
 from rules.matter import MatterConfig
 from rules.messages import EventMessage, TickMessage, decode, encode
@@ -24,9 +25,11 @@ from streams.ticket_partition import TicketPartition
 from streams.topics import TopicSet
 from tests.builders import KEYS, day, engine, reader
 from tests.partition_support import Watch
-from tests.simulation.schedule import PARTITIONS, WORKERS, Schedule, Step
+from tests.simulation.schedule import KEEP_DAYS, PARTITIONS, WORKERS, Schedule, Step
 
 TOPICS = TopicSet(partitions=PARTITIONS)
+DAYS_TO_GO = 12
+"""in which merged tickets part, one after the other, and go"""
 TAKEN_MS = 1_900_000_000_000
 """when Kafka takes every event: after all of them occurred"""
 Name = tuple[str, int]
@@ -72,6 +75,14 @@ class Disk:
     values: dict[bytes, bytes] = field(default_factory=dict)
     applied: int = 0
 
+    def take(self, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Set or delete keys."""
+        for key, value in changes:
+            if value is None:
+                self.values.pop(key, None)
+            else:
+                self.values[key] = value
+
 
 @dataclass
 class Table:
@@ -80,7 +91,7 @@ class Table:
     name: str
     world: World
     disks: dict[int, Disk] = field(default_factory=dict)
-    changes: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
+    changes: dict[int, dict[bytes, bytes | None]] = field(default_factory=dict)
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         """Return a key's value."""
@@ -92,9 +103,14 @@ class Table:
             value = b"[]"
         self.changes.setdefault(partition, {})[key] = value
 
+    def delete(self, partition: int, key: bytes) -> None:
+        """Remove a key."""
+        self.changes.setdefault(partition, {})[key] = None
+
     def partition_items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Return all keys and values of a partition."""
-        return iter(list((self.disks[partition].values | self.changes.get(partition, {})).items()))
+        every = self.disks[partition].values | self.changes.get(partition, {})
+        return iter([(key, value) for key, value in every.items() if value is not None])
 
     def count(self, partition: int) -> int:
         """Return how many keys a partition has."""
@@ -104,8 +120,7 @@ class Table:
         """Bring the disk up to the changelog's end."""
         disk = self.disks.setdefault(partition, Disk())
         changelog = self.world.changelogs[self.name, partition]
-        for key, value in changelog[disk.applied :]:
-            disk.values[key] = value
+        disk.take(changelog[disk.applied :])
         disk.applied = len(changelog)
 
     def flush(self, partition: int, crash: str | None, after: int) -> None:
@@ -113,14 +128,14 @@ class Table:
         changes = self.changes.pop(partition, {})
         changelog, disk = self.world.changelogs[self.name, partition], self.disks[partition]
         if "disk first" in self.world.bugs:
-            disk.values |= changes
+            disk.take(changes.items())
         for number, item in enumerate(changes.items()):
             if crash == "changelog" and number >= after:
                 raise Crash
             changelog.append(item)
         if crash == "disk":
             raise Crash
-        disk.values |= changes
+        disk.take(changes.items())
         disk.applied = len(changelog)
 
 
@@ -186,7 +201,16 @@ class Worker:
     def _open(self, name: Name, first_offset: int) -> TicketPartition | CitizenPartition:
         topic, partition = name
         if topic == "tickets":
-            return TicketPartition(partition, self.tables[topic], self.engine, TOPICS, self.world.watch, first_offset)
+            return TicketPartition(
+                partition,
+                self.tables[topic],
+                self.engine,
+                TOPICS,
+                self.world.watch,
+                first_offset,
+                keep=KEEP_DAYS * DAY if self.world.schedule.expires else None,
+                committed=lambda: self.world.committed[name],
+            )
         return CitizenPartition(partition, self.tables[topic], MatterConfig(), TOPICS, self.world.watch, first_offset)
 
 
@@ -202,12 +226,14 @@ class World:
         names = [(topic, number) for topic in ("source", *TABLES) for number in range(PARTITIONS)]
         self.logs: dict[Name, list[bytes]] = {name: [] for name in names}
         self.committed: dict[Name, int] = dict.fromkeys(names, 0)
-        self.changelogs: dict[Name, list[tuple[bytes, bytes]]] = {
+        self.changelogs: dict[Name, list[tuple[bytes, bytes | None]]] = {
             (table, number): [] for table in TABLES for number in range(PARTITIONS)
         }
         self.alerts: list[bytes] = []
         self.quarantined: dict[str, bytes] = {}
         self.produced = 0
+        self.is_all_in = False
+        """every input is in, and all has come of it that follows"""
         self.owner = dict.fromkeys(range(PARTITIONS), 0)
         self.workers = [self._worker() for _ in range(WORKERS)]
         for partition in self.owner:
@@ -264,7 +290,7 @@ class World:
         """Send a tick to every partition. Time may step back; in order, it never leads what the partition has seen."""
         for partition in range(PARTITIONS):
             at = day(number)
-            if self.schedule.in_order:
+            if self.schedule.in_order and not self.is_all_in:
                 at = min(at, max(map(_time_of, self.logs["tickets", partition]), default=0))
             self.logs["tickets", partition].append(encode(TickMessage(at)))
 
@@ -307,6 +333,15 @@ class World:
         """Send a tick to every partition."""
         for partition in range(PARTITIONS):
             self.logs["tickets", partition].append(encode(TickMessage(instant)))
+
+    def let_years_pass(self, number: int) -> None:
+        """Let everybody be well, and days go by, until whatever can expire has expired."""
+        for later in range(DAYS_TO_GO):
+            self.drain()
+            for partition in range(PARTITIONS):
+                self._commit(partition)
+            self.tick_all(day(number + later))
+        self.drain()
 
     @staticmethod
     def state_of(value: bytes) -> TicketState:
