@@ -49,6 +49,7 @@ ZERO_IS_WELL = {
         "Alarms",
         "Reference data behind by",
         "Turned away: not listened to",
+        "Expired",
     },
     "Supervision 监督": {"直送件"},
     "Delivery": {

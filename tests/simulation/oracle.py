@@ -147,7 +147,9 @@ def _over(world: World) -> set[str]:
 
 def _is_over(state: TicketState) -> bool:
     lineage = fold(state.ticket_id, lineage_events(state))
-    return state.due_at is None and lineage.tickets[state.ticket_id].state in SETTLED and not waiting.is_running(lineage)
+    return (
+        state.due_at is None and lineage.tickets[state.ticket_id].state in SETTLED and not waiting.is_running(lineage)
+    )
 
 
 def _kept(world: World) -> set[tuple[str, str]]:
