@@ -91,14 +91,16 @@ def retention_passed(world: World) -> None:
 
 @fault(20, "memory cap", "prlimit leaves the worker no address space; it ends or copes", needs=("prlimit",))
 def memory_cap(world: World) -> None:
-    """The cap is put at what the worker has just now, so that nothing more can be mapped."""
+    """The caps are put at what the worker has just now: it can map nothing more, and its heaps cannot grow."""
     world.start_all("worker-1", "dispatch")
     world.flows()
     pid = world.running["worker-1"].pid
     status = Path(f"/proc/{pid}/status").read_text()
-    cap = int(re.search(r"VmSize:\s+(\d+)", status)[1]) * 1024  # type: ignore[index]
-    resource.prlimit(pid, resource.RLIMIT_AS, (cap, cap))
-    assert resource.prlimit(pid, resource.RLIMIT_AS)[0] == cap
+    caps = {}
+    for limit, name in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        caps[name] = int(re.search(rf"{name}:\s+(\d+)", status)[1]) * 1024  # type: ignore[index]
+        resource.prlimit(pid, limit, (caps[name], caps[name]))
+        assert resource.prlimit(pid, limit)[0] == caps[name]
     world.send_part(1)
     world.send(
         [orjson.dumps({"event_id": f"big-{n}", "ticket_id": f"big-{n}", "pad": "x" * 200_000}) for n in range(60)]
@@ -106,7 +108,7 @@ def memory_cap(world: World) -> None:
     world.expects_quarantine += 60
     world.send_part(2)
     eventually(lambda: world.has_ended("worker-1") or world.waiting() == 0, WAIT_SECONDS, "it ends or copes")
-    world.observed = {"cap_bytes": cap, "ended": world.has_ended("worker-1")}
+    world.observed = {"caps": caps, "ended": world.has_ended("worker-1")}
     if not world.has_ended("worker-1"):
         world.kill("worker-1")
         world.start("worker-1")
