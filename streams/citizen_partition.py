@@ -1,6 +1,6 @@
 """The citizens agent's work on one partition: claims in, repeat facts out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from models.quarantine import RejectionReason
@@ -23,6 +23,9 @@ class CitizenWatch(Protocol):
 
     def unreadable(self) -> None:
         """A record was not a claim."""
+
+    def wrote(self, table: str, partition: int, sizes: Mapping[str, int], changes: Mapping[str, int]) -> None:
+        """Values of these sizes were written, of so many changes each."""
 
 
 class CitizenPartition:
@@ -83,6 +86,7 @@ class CitizenPartition:
                 refused += touched.owe(claim.key, record, self._refused(record, RejectionReason.POISON, detail))
         outs = touched.write(self._table, self.partition, lambda state: (None, None, encode_state(state)))
         self.keys += touched.added
+        self._watch.wrote("citizens", self.partition, touched.sizes, touched.changes)
         return [*refused, *outs], done
 
     def _erase(self, touched: Touched[CitizenState], asked: ErasureMessage) -> list[Out]:

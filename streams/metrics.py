@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -16,6 +16,7 @@ from rules.pack import Pack
 from rules.sealing import Route
 from rules.text.result import Finding
 from rules.tickets import ConflictingBody, RefusedMerge, TooLarge
+from streams.metrics_keys import KeyMetrics
 from streams.reference_feed import FeedState
 from streams.routes import Out
 from streams.topics import TopicSet
@@ -88,6 +89,7 @@ class WorkerMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.keys = KeyMetrics(("tickets", "citizens"), registry)
         self._begin_at_zero()
         # The library finds a series by its labels anew each time, which for every event is a tenth of intake.
         self._accepted = {kind: self.events.labels(kind) for kind in (*MODEL_BY_TYPE, "unknown")}
@@ -200,6 +202,10 @@ class WorkerMetrics:
     def unreadable(self) -> None:
         """A record of an internal topic was no message of ours."""
         self.rejections.labels(RejectionReason.UNREADABLE.value).inc()
+
+    def wrote(self, table: str, partition: int, sizes: Mapping[str, int], changes: Mapping[str, int]) -> None:
+        """Values of these sizes were written, of so many changes each."""
+        self.keys.wrote(table, partition, sizes, changes)
 
     def sent(self, outs: Iterable[Out], topics: TopicSet) -> None:
         """Outputs are durable: measure how long the warnings among them took."""

@@ -182,6 +182,10 @@ class Touched(Generic[State]):
         self.offsets: dict[str, int] = {}
         self.outs: dict[str, list[Out]] = {}
         self._new: set[str] = set()
+        self.sizes: dict[str, int] = {}
+        """of the values that were written, in bytes"""
+        self.changes: dict[str, int] = {}
+        """how often each key was changed"""
         self._out_bytes = 0
         self._kept = kept or Kept(0)
 
@@ -211,6 +215,7 @@ class Touched(Generic[State]):
         """Note a key's new state and what it owes."""
         self.states[key] = state
         self.offsets[key] = offset
+        self.changes[key] = self.changes.get(key, 0) + 1
         every = self.outs.setdefault(key, [])
         known = len(every)
         every.extend(outs)
@@ -241,7 +246,9 @@ class Touched(Generic[State]):
             outs = self.outs.get(key)
             if outs is not None:  # else it was only read
                 due_at, since, body = encode(state)
-                table.put(partition, key.encode(), pack(Stored(due_at, self.offsets[key], tuple(outs), body, since)))
+                value = pack(Stored(due_at, self.offsets[key], tuple(outs), body, since))
+                self.sizes[key] = len(value)
+                table.put(partition, key.encode(), value)
                 every += outs
             if outs is not None or self.offsets[key] >= 0:
                 self._kept.put(key, state, self.offsets[key])

@@ -3,7 +3,7 @@
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from models.alert import Alert
@@ -87,6 +87,9 @@ class TicketWatch(Protocol):
 
     def unreadable(self) -> None:
         """A record was not a message of this service."""
+
+    def wrote(self, table: str, partition: int, sizes: Mapping[str, int], changes: Mapping[str, int]) -> None:
+        """Values of these sizes were written, of so many changes each."""
 
 
 class TicketPartition:
@@ -203,6 +206,7 @@ class TicketPartition:
         refused += self._expire(touched)
         outs = touched.write(self._table, self.partition, _encode)
         self.keys += touched.added
+        self._watch.wrote("tickets", self.partition, touched.sizes, touched.changes)
         if self.clock != before:
             self._table.put(self.partition, CLOCK_KEY, str(self.clock).encode())
         return [*refused, *outs], done

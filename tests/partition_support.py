@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -95,6 +95,9 @@ class Watch:
 
     def unreadable(self) -> None:
         self.told.append(("unreadable", None))
+
+    def wrote(self, table: str, partition: int, sizes: Mapping[str, int], changes: Mapping[str, int]) -> None:
+        self.told.append(("wrote", (table, partition, dict(sizes), dict(changes))))
 
     def of(self, kind: str) -> list[Any]:
         """Return what was told of one kind."""

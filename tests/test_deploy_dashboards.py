@@ -47,6 +47,7 @@ ZERO_IS_WELL = {
         "Lag",
         "Ledger behind by",
         "Alarms",
+        "Records of busy keys",
         "Reference data behind by",
         "Turned away: not listened to",
         "Expired",

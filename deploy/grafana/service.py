@@ -135,9 +135,13 @@ def _refused() -> Sequence[Panel]:
         ),
         graph(
             "Alarms",
-            "Things that must not happen: an event id with two bodies, a rule that broke, a table with two writers, "
-            "rules that were refused, internal records that could not be read.",
-            Query("sum(increase(hw_security_alarms_total[$__rate_interval]))", "event id used again"),
+            "Things that must not happen: an event id with two bodies, a batch that inflates without end, "
+            "a rule that broke, a table with two writers, rules that were refused, internal records that could not be read.",
+            Query(
+                'sum(increase(hw_security_alarms_total{kind="conflicting_body"}[$__rate_interval]))',
+                "event id used again",
+            ),
+            Query('sum(increase(hw_security_alarms_total{kind="inflated_batch"}[$__rate_interval]))', "inflated batch"),
             Query("sum(increase(hw_poison_total[$__rate_interval]))", "a rule broke"),
             Query("sum(increase(hw_table_alarms_total[$__rate_interval]))", "foreign writer"),
             Query('sum(increase(hw_rules_reloads_total{outcome="refused"}[$__rate_interval]))', "rules refused"),
@@ -208,6 +212,18 @@ def _processes() -> Sequence[Panel]:
             "Expired",
             "Values that were let go of by age, a day: none where nothing is said of how long things are kept.",
             Query("sum by (table) (increase(hw_expired_total[1d]))", "{{table}}"),
+        ),
+        graph(
+            "Largest value, by table",
+            "The largest value that a worker wrote since its start; at 1 MB `HotlineWatchLargeKey` names it by its hash.",
+            Query("max by (table) (hw_largest_value_bytes)", "{{table}}"),
+            unit="bytes",
+        ),
+        graph(
+            "Records of busy keys",
+            "Records a second of tickets or citizens that had half of a batch to themselves.",
+            Query("sum by (table) (rate(hw_busy_key_records_total[$__rate_interval]))", "{{table}}"),
+            unit="cps",
         ),
         graph(
             "Open files",
