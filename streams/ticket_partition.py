@@ -3,8 +3,7 @@
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
 
 from models.alert import Alert
 from models.quarantine import RejectionReason
@@ -47,6 +46,7 @@ from streams.partition import (
 )
 from streams.routes import Out, partition_of
 from streams.tables import TableError
+from streams.ticket_watch import TicketWatch
 from streams.topics import TopicSet
 
 log = logging.getLogger(__name__)
@@ -62,34 +62,6 @@ REVIEW_SLICE = 500
 TOO_LARGE = "its ticket, or the root of its merged ticket, has so many or such large events that no more are taken"
 TOO_LATE = "it lies further behind its partition's time than allowed_lateness_days"
 EXPIRED = "it lies further behind its partition's time than keep_closed_days, and its ticket has expired or never came"
-
-
-class TicketWatch(Protocol):
-    """Who is told what happens: metrics and the log."""
-
-    def warned(self, alert: Alert) -> None:
-        """A version of a warning was issued."""
-
-    def alarmed(self, alarm: ConflictingBody | RefusedMerge | TooLarge) -> None:
-        """A security alarm, a refused merge, or a message that its ticket has no room for."""
-
-    def too_late(self) -> None:
-        """An event lay further behind the partition's clock than is allowed."""
-
-    def expired(self, table: str, keys: int) -> None:
-        """Keys of a table expired."""
-
-    def ticked(self, at: int) -> None:
-        """A tick was handled."""
-
-    def broke(self, error: Exception) -> None:
-        """A rule or fold raised on a message."""
-
-    def unreadable(self) -> None:
-        """A record was not a message of this service."""
-
-    def wrote(self, table: str, partition: int, sizes: Mapping[str, int], changes: Mapping[str, int]) -> None:
-        """Values of these sizes were written, of so many changes each."""
 
 
 class TicketPartition:
