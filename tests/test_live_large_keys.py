@@ -73,10 +73,10 @@ def test_one_hot_ticket_and_one_hot_citizen_among_ordinary_tickets(service: Live
     for number in range(40):
         ordinary(0, "return_requested", ticket=f"ordinary-{number}", unit="A")
         ordinary(0.5, "return_requested", ticket=f"ordinary-{number}", unit="B")
-    hot, zealous = _hot_ticket(2_000), _zealous_citizen(500)
+    hot, zealous = _hot_ticket(2_000), _zealous_citizen(600)
     records: list[dict[str, Any]] = []
     while hot or zealous or ordinary.records:
-        for part, many in ((hot, 50), (zealous, 13), (ordinary.records, 2)):
+        for part, many in ((hot, 50), (zealous, 15), (ordinary.records, 2)):
             records += part[:many]
             del part[:many]
     service.send(to_bytes(records))
