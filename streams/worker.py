@@ -185,7 +185,14 @@ class Worker:
 
     def _open_citizens(self, partition: int, first_offset: int) -> CitizenPartition:
         return CitizenPartition(
-            partition, self.citizens, self.settings.matter.config(), self.topics, self.metrics, first_offset
+            partition,
+            self.citizens,
+            self.settings.matter.config(),
+            self.topics,
+            self.metrics,
+            first_offset,
+            keep=_span(self.settings.keep_complaints_days),
+            committed=self._committed(self.topics.citizens, partition),
         )
 
     def _committed(self, topic: str, partition: int) -> Callable[[], int]:

@@ -7,7 +7,7 @@ its changelog's content up to some record. All but the database goes with a cras
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -200,18 +200,16 @@ class Worker:
 
     def _open(self, name: Name, first_offset: int) -> TicketPartition | CitizenPartition:
         topic, partition = name
+        keep = KEEP_DAYS * DAY if self.world.schedule.expires else None
+        committed: Callable[[], int] = lambda: self.world.committed[name]  # noqa: E731
+        table, watch = self.tables[topic], self.world.watch
         if topic == "tickets":
             return TicketPartition(
-                partition,
-                self.tables[topic],
-                self.engine,
-                TOPICS,
-                self.world.watch,
-                first_offset,
-                keep=KEEP_DAYS * DAY if self.world.schedule.expires else None,
-                committed=lambda: self.world.committed[name],
+                partition, table, self.engine, TOPICS, watch, first_offset, keep=keep, committed=committed
             )
-        return CitizenPartition(partition, self.tables[topic], MatterConfig(), TOPICS, self.world.watch, first_offset)
+        return CitizenPartition(
+            partition, table, MatterConfig(), TOPICS, watch, first_offset, keep=keep, committed=committed
+        )
 
 
 class World:
