@@ -51,6 +51,7 @@ def test_the_settings_are_taken_from_wherever_they_are_used(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settings = load_settings(Path("hotline/hotline-watch.toml"))
+    assert (settings.keep_closed_days, settings.keep_complaints_days) == (1095, 1095)
     assert settings.subscribers_file == installation / "subscribers.yaml"
     assert settings.secrets_dir == installation / "secrets"
     assert [len(key.secret) for key in settings.load_keys()] == [64]
