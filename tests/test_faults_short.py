@@ -28,7 +28,7 @@ ANSWERS_LOST = 4
 
 @pytest.fixture(scope="module")
 def went_through(own_kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(own_kafka, tmp_path_factory.mktemp("faults"), "short.", Load(SEED)) as made:
+    with world(own_kafka, tmp_path_factory.mktemp("faults"), "short.", Load(SEED, tickets=8, stories=8)) as made:
         made.expects_repeated_calls = True
         proxy = behind_proxy(made)
         _killed_between_steps(made)
