@@ -233,10 +233,11 @@ def two_senders(world: World) -> None:
     35,
     "a hundred endpoints",
     "each of them has every warning once, over a kill of dispatch",
-    load={"tickets": 4, "stories": 4},
+    load={"tickets": 2, "stories": 3},
 )
 def hundred(world: World) -> None:
     """The short form of the soak: a hundred subscribers of one office, and a smaller load."""
+    world.patience_seconds = 300.0
     names = [f"s-{number}" for number in range(100)]
     write_subscribers(world.folder, world.url, tuple({"name": one, "url": f"{world.url}/{one}"} for one in names))
     world.own_by_office("office", *names)
@@ -254,5 +255,7 @@ def hundred(world: World) -> None:
             lanes.get(one.lane, []).append(one.alert["alert_id"])
         return all(sorted(found) == wanted for found in lanes.values())
 
-    world.at_end.append(lambda: eventually(each_has_all, WAIT_SECONDS, "each endpoint has every warning once"))
+    world.at_end.append(
+        lambda: eventually(each_has_all, world.patience_seconds, "each endpoint has every warning once")
+    )
     world.heal()
