@@ -20,6 +20,8 @@ from streams.tables import TableError
 
 EXPIRY_SLICE = 2_000
 """values that are looked at with one batch: some hundredths of a second"""
+JUDGED_SLICE = 500
+"""of those, how many are read: where much is old at once, as when expiry is first set, each costs a fold"""
 
 
 class Walk:
@@ -43,7 +45,10 @@ class Walk:
                 return
             self._day, self._items = clock // DAY, self._table.partition_items(self._partition)
         committed = max(self._first_offset, self._committed())
+        judged = 0
         for _ in range(EXPIRY_SLICE):
+            if judged == JUDGED_SLICE:
+                return
             pair = next(self._items, None)
             if pair is None:
                 self._items = None
@@ -52,6 +57,7 @@ class Walk:
                 continue
             stored = self._table.get(self._partition, pair[0])  # the walk's own value may be a day old
             if stored is not None and _may_go(stored, clock - keep, committed):
+                judged += 1
                 yield pair[0], unpack(stored)
 
 

@@ -183,6 +183,18 @@ def test_the_walk_goes_in_slices_and_no_more_than_once_a_day(monkeypatch: pytest
     assert looked == [0]
 
 
+def test_where_much_is_old_at_once_only_so_much_is_judged_with_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiring, "JUDGED_SLICE", 4)
+    service = Service()
+    for number in range(10):
+        service.feed(closed(f"T-{number}").records)
+    left = []
+    for _ in range(4):
+        service.tick(200)
+        left.append(len(service.kept))
+    assert left == [6, 2, 0, 0]
+
+
 def test_the_number_of_keys_stays_bounded_over_many_years() -> None:
     service = Service()
     most = 0
