@@ -101,7 +101,8 @@ def offer(
                 [(subscriber.name, item) for item in lane.queue if item.name == (alert.alert_id, "")] if lane else []
             )
             continue
-        if lane is not None and (given_way := lane.holds(alert.rule.id)) is not None and alert.push:
+        given_way = None if lane is None else lane.holds(alert.rule.id)
+        if lane is not None and given_way is not None and alert.push and (given_way.sequence or 0) <= alert.sequence:
             superseded.append((subscriber.name, given_way.alert_id))
             # Remembered: read again, it must not come back after what took its place.
             seen = (*lane.seen, given_way.alert_id)[-SEEN_MAX:]
@@ -112,7 +113,16 @@ def offer(
             queued.append((subscriber.name, item))
         elif decision.holds and decision.verdict is not None:
             verdict = decision.verdict
-            held = Held(alert.alert_id, alert.rule.id, now, verdict.reason, verdict.until, verdict.detail, source_ts_ms)
+            held = Held(
+                alert_id=alert.alert_id,
+                rule_id=alert.rule.id,
+                since=now,
+                reason=verdict.reason,
+                until=verdict.until,
+                detail=verdict.detail,
+                source_ts_ms=source_ts_ms,
+                sequence=alert.sequence,
+            )
             lane = lane or Lane()
             lanes[subscriber.name] = replace(lane, held=(*lane.held, held))
     return Offered(replace(state, lanes=lanes), tuple(queued), tuple(decisions), routed, tuple(superseded))
@@ -141,7 +151,9 @@ def _item(
 def _enqueued(lane: Lane, alert: Alert, item: Item) -> Lane:
     told = {rule: one for rule, one in lane.told.items() if rule != alert.rule.id}
     if alert.status is not Status.RETRACTED:
-        told[alert.rule.id] = Told(alert.alert_id, alert.level, item.enqueued_at, family=alert.family)
+        told[alert.rule.id] = Told(
+            alert.alert_id, alert.level, item.enqueued_at, family=alert.family, sequence=alert.sequence
+        )
     return replace(_again(lane, item), told=told)
 
 

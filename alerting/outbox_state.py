@@ -75,6 +75,8 @@ class Held:
     """When it is judged again; None: when the case changes."""
     detail: str | None = None
     source_ts_ms: int | None = None
+    sequence: int | None = None
+    """The version's number in its case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,12 @@ class Lane:
     def queued(self) -> frozenset[str]:
         """Return the ids of the alerts on their way."""
         return frozenset(item.alert_id for item in self.queue if not item.mark)
+
+    def newest(self, rule_id: str) -> int:
+        """Return the number of the newest version of a rule that is in force for the subscriber or held back from it, 0 where none is."""
+        versions = [held.sequence for held in self.held if held.rule_id == rule_id]
+        versions += [self.told[rule_id].sequence] if rule_id in self.told else []
+        return max((version for version in versions if version is not None), default=0)
 
     def holds(self, rule_id: str) -> Held | None:
         """Return what is held of a rule."""
@@ -164,7 +172,7 @@ def _told(found: Any) -> Told:
         return Told(found, None, None)
     level = None if found["level"] is None else Level(found["level"])
     family = None if found.get("family") is None else Family(found["family"])
-    return Told(found["alert_id"], level, found["at"], found["repeats"], family)
+    return Told(found["alert_id"], level, found["at"], found["repeats"], family, found.get("sequence"))
 
 
 def _item(found: dict[str, Any]) -> Item:

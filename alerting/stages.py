@@ -89,11 +89,15 @@ def decide(
     found = dedup(alert.alert_id, lane.queued(), [held.alert_id for held in lane.held], lane.seen)
     if found is not DedupReason.NEW:
         return Decision(subscriber.name, found)
-    told = alert.rule.id in lane.told
-    waiting = lane.holds(alert.rule.id) is not None
+    # Versions come in order. What is older than one it was told, or waits for, was judged before and is only read again.
+    outdated = lane.newest(alert.rule.id) > alert.sequence
+    told = alert.rule.id in lane.told and not outdated
+    waiting = lane.holds(alert.rule.id) is not None and not outdated
     reason = route(alert, subscriber, recipient=recipient, told=told, waiting=waiting)
     if not reason.goes_on:
         return Decision(subscriber.name, found, reason)
+    if outdated:
+        return Decision(subscriber.name, DedupReason.SEEN)
     # The guard is asked last: of the many subscribers, most warnings go to few.
     refused = refusal(alert, subscriber, directory.registry, now)
     if refused is not None:

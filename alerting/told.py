@@ -20,3 +20,5 @@ class Told:
     repeats: int = 0
     """Reminders of this version so far."""
     family: Family | None = None
+    sequence: int | None = None
+    """The version's number in its case."""

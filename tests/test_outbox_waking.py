@@ -110,6 +110,34 @@ def test_what_is_held_gives_way_to_its_next_version_and_a_retraction_ends_it() -
     assert case.queued == []
 
 
+REDS = frozenset({Level.YELLOW, Level.RED})
+
+
+def test_an_older_version_that_is_read_again_takes_back_nothing() -> None:
+    case = Case(directory_of(make_subscriber(levels=REDS)))
+    versions: list[tuple[str, dict[str, Any]]] = [
+        ("a-1", {"level": "blue", "sequence": 1}),
+        ("a-2", {"level": "blue", "sequence": 2, "status": "retracted"}),
+        ("a-3", {"level": "yellow", "sequence": 3}),
+    ]
+    for alert_id, fields in [*versions, *versions]:  # offsets were not committed before a restart
+        case.offer(alert_id, **fields)
+    case.offer("a-4", level="yellow", sequence=4, status="retracted")
+    assert case.queued == [("a-3", 1), ("a-4", 2)]
+
+
+def test_an_older_version_that_is_read_again_does_not_end_what_is_held() -> None:
+    case = Case(directory_of(make_subscriber(levels=REDS, quiet_hours=QUIET)), NIGHT)
+    for _ in range(2):
+        case.offer("a-1", level="blue", sequence=1)
+        case.offer("a-2", level="yellow", sequence=2)
+        assert case.held == [("a-2", SuppressReason.QUIET_HOURS)]
+    case.state = decode(encode(case.state))
+    case.offer("a-1", level="blue", sequence=1)
+    case.wake(MORNING - NIGHT)
+    assert case.queued == [("a-2", 1)]
+
+
 def test_what_red_inhibits_is_told_when_red_is_taken_back() -> None:
     case = Case(directory_of(make_subscriber()))
     case.offer("r-1", "P01", level="red")
