@@ -24,6 +24,7 @@ from alerting.outbox_state import CaseOutbox, Item, decode
 from alerting.send import Clock
 from alerting.transport import EndpointClient
 from models.delivery import DeliveryRecord
+from models.subscriber import Subscriber
 from models.times import SECOND
 from streams.batches import PartitionLostError
 from streams.bulk import Record, send_each, send_many
@@ -89,11 +90,9 @@ class Dispatch:
         resolve: Resolver | None = None,
     ) -> None:
         self.app, self.topics, self.directories = app, topics, directories
-        self.metrics = DispatchMetrics((subscriber.name for subscriber in directories.subscribers), registry)
+        self.metrics = self._new_metrics(registry)
         self._show_directory()
-        self.table = app.tables.add(
-            BulkTable(app, name=TABLE, partitions=topics.partitions, type_id=TYPE_ID, schema=SCHEMA, die=die)
-        )
+        self.table = self._new_table()
         self.flow = FlowMetrics((Stage.DISPATCH,), registry)
         self.flow.follow(app, (self.table,))
         self._clock, self._resolve = clock, resolve
@@ -108,6 +107,21 @@ class Dispatch:
         self._released = asyncio.Event()
         self.table.on_recovered(self._build)
         self.table.on_revoked(self._drop)
+
+    def _new_metrics(self, registry: CollectorRegistry) -> DispatchMetrics:
+        return DispatchMetrics((subscriber.name for subscriber in self.directories.subscribers), registry)
+
+    def _new_table(self) -> BulkTable:
+        table: BulkTable = self.app.tables.add(
+            BulkTable(self.app, name=TABLE, partitions=self.topics.partitions, type_id=TYPE_ID, schema=SCHEMA, die=die)
+        )
+        return table
+
+    def _new_client(self, subscriber: Subscriber) -> EndpointClient:
+        return EndpointClient(subscriber, self._resolve)
+
+    def _producer(self) -> Any:
+        return producer_of(self.app)
 
     def progress(self) -> DispatchProgress:
         """Return how the worker gets on."""
@@ -154,7 +168,7 @@ class Dispatch:
         reached(Failpoint.BEFORE_ACK)
 
     async def _make_durable(self, partition: int, batch: Batch) -> None:
-        producer = producer_of(self.app)
+        producer = self._producer()
         await self.table.flush(partition, producer)
         reached(Failpoint.BEFORE_RECORDS)
         deliveries = [Record(one.key, one.model_dump_json().encode()) for one in batch.deliveries]
@@ -198,7 +212,7 @@ class Dispatch:
             if sender is None:
                 added.add(subscriber.name)
             elif sender.subscriber != subscriber:
-                sender.reconfigure(subscriber, EndpointClient(subscriber, self._resolve))
+                sender.reconfigure(subscriber, self._new_client(subscriber))
             else:
                 sender.directory_changed()
         for name in self._senders.keys() - directory.by_name.keys():
@@ -312,7 +326,7 @@ class Dispatch:
         for subscriber in self.directories.subscribers:
             if subscriber.name not in self._senders:
                 self.metrics.known(subscriber.name)
-                sender = Sender(subscriber, EndpointClient(subscriber, self._resolve), self._shell)
+                sender = Sender(subscriber, self._new_client(subscriber), self._shell)
                 self._senders[subscriber.name] = sender
                 sender.start()
 
@@ -331,9 +345,7 @@ class Dispatch:
     async def _write(self, partition: int, record: DeliveryRecord) -> None:
         value = record.model_dump_json().encode()
         # With the producer's own batches: several senders' records leave together.
-        await producer_of(self.app).send_and_wait(
-            self.topics.deliveries, value=value, key=record.key, partition=partition
-        )
+        await self._producer().send_and_wait(self.topics.deliveries, value=value, key=record.key, partition=partition)
 
     async def stop(self) -> None:
         """End the senders, letting attempts that are under way come to their record."""

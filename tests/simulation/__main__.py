@@ -15,7 +15,7 @@ PIECE = 500
 
 def main() -> int:
     """Run what the arguments say; 0 where all is well, 1 where a schedule goes wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description="Simulate the detection side.")
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description="Simulate detection and delivery.")
     parser.add_argument("--schedules", type=int, default=100_000)
     parser.add_argument("--from-seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, help="end after so long, however many were run")

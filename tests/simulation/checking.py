@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.simulation.campaign import simulate_all, told
-from tests.simulation.schedule import CRASHES
+from tests.simulation.endpoints import ANSWERS
+from tests.simulation.schedule import CRASHES, DELIVERY_KINDS
 
 PIECE = 500
 FILES = 4
@@ -26,3 +27,5 @@ def all_is_well(seeds: range) -> None:
     assert outcome.schedules == len(seeds)
     for what in ("crash", "move", "lose_disk", "commit", "tick", *(f"crash at {step}" for step in CRASHES)):
         assert outcome.happened[what] > len(seeds) // 100, what
+    for what in (*DELIVERY_KINDS, *(f"answer {how}" for how in ANSWERS)):
+        assert outcome.happened[what] > 0, what

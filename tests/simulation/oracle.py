@@ -19,12 +19,12 @@ from rules.lifecycle import SETTLED
 from rules.merging import lineage_events
 from rules.state import TicketState
 from streams.partition import RESERVED
-from tests.builders import KEYS, Run, day, engine, reader, run
+from tests.builders import KEYS, Run, engine, reader, run
 from tests.histories import SPAN_DAYS
+from tests.simulation.received import wrong_with_delivery
 from tests.simulation.schedule import PHONE, Schedule
-from tests.simulation.world import DAYS_TO_GO, World
+from tests.simulation.world import DAYS_TO_GO, UNTIL, World
 
-UNTIL = SPAN_DAYS + 10
 LATER = 10 * SPAN_DAYS
 """the day by which everything that is over is gone"""
 OWN_RULES = frozenset({"P01", "P02", "P03", "P06", "P07", "P09", "P10", "P12"})
@@ -43,18 +43,21 @@ def _reads(value: bytes) -> Event | None:
 def simulate(schedule: Schedule, bugs: frozenset[str] = frozenset()) -> tuple[list[str], Counter[str]]:
     """Run a schedule; return what is wrong at the end, nothing where all is well, and what happened."""
     world = World(schedule, bugs)
-    for step in schedule.steps:
-        world.do(step)
-    world.produce(len(schedule.inputs))
-    world.drain()
-    world.tick_all(day(UNTIL))
-    world.drain()
-    world.is_all_in = True
-    for step in schedule.afterwards:
-        world.do(step)
-    if schedule.expires:
-        world.let_years_pass(LATER)
-    return wrong_with(world), world.happened
+    try:
+        for step in schedule.steps:
+            world.do(step)
+        world.catch_up()
+        world.is_all_in = True
+        for step in schedule.afterwards:
+            world.do(step)
+        if schedule.expires:
+            world.let_years_pass(LATER)
+        if world.delivering is not None:
+            world.delivering.drain()
+        return wrong_with(world), world.happened
+    finally:
+        if world.delivering is not None:
+            world.delivering.close()
 
 
 def wrong_with(world: World) -> list[str]:
@@ -72,7 +75,10 @@ def wrong_with(world: World) -> list[str]:
             found.append(
                 f"{len(ids[0] - ids[1])} alert ids are not those of a plain run, {len(ids[1] - ids[0])} are missing"
             )
-    return found + _numbering(issued) + _terminal(world) + _identity(world) + _contradictions(issued)
+    found += _numbering(issued) + _terminal(world) + _identity(world) + _contradictions(issued)
+    if world.delivering is not None:
+        found += wrong_with_delivery(world.delivering, once, suppressing=world.schedule.suppressing)
+    return found
 
 
 def _told(in_force: dict[tuple[str, str], str]) -> str:
@@ -166,4 +172,6 @@ def _identity(world: World) -> list[str]:
     behind = [value for (topic, _), log in world.logs.items() if topic != "source" for value in log]
     behind += [value for changelog in world.changelogs.values() for _, value in changelog if value]
     behind += [*world.alerts, *world.quarantined.values()]
+    if world.delivering is not None:
+        behind += world.delivering.written()
     return [f"identity behind intake: {mark!r}" for mark in IDENTITY if any(mark in value for value in behind)]

@@ -1,15 +1,17 @@
-"""The least schedule that still goes wrong: inputs and steps are left out, half of them at first, one at a time in the end."""
+"""The least schedule that still goes wrong: inputs, steps and answers are left out, half of them at first, one at a time in the end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.simulation.schedule import Schedule
+from tests.simulation.schedule import Part, Schedule
+
+PARTS: tuple[Part, ...] = ("steps", "afterwards", "inputs", "answers")
 
 
 def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
-    """Return a schedule that fails too, and of which no single input or step can be left out."""
-    size = max(len(schedule.inputs), len(schedule.steps), len(schedule.afterwards))
+    """Return a schedule that fails too, and of which no single input, step or answer can be left out."""
+    size = max(len(getattr(schedule, part) or ()) for part in PARTS)
     while True:
         size = max(size // 2, 1)
         smaller = _pass(schedule, size, fails)
@@ -19,25 +21,12 @@ def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
 
 
 def _pass(schedule: Schedule, size: int, fails: Callable[[Schedule], bool]) -> Schedule:
-    at = 0
-    while at < len(schedule.steps):
-        candidate = schedule.without(steps=range(at, at + size))
-        if fails(candidate):
-            schedule = candidate
-        else:
-            at += size
-    at = 0
-    while at < len(schedule.afterwards):
-        candidate = schedule.without(afterwards=range(at, at + size))
-        if fails(candidate):
-            schedule = candidate
-        else:
-            at += size
-    at = 0
-    while at < len(schedule.inputs):
-        candidate = schedule.without(inputs=range(at, at + size))
-        if fails(candidate):
-            schedule = candidate
-        else:
-            at += size
+    for part in PARTS:
+        at = 0
+        while at < len(getattr(schedule, part) or ()):
+            candidate = schedule.without(part, range(at, at + size))
+            if fails(candidate):
+                schedule = candidate
+            else:
+                at += size
     return schedule

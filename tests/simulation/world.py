@@ -24,10 +24,14 @@ from streams.stored import unpack
 from streams.ticket_partition import TicketPartition
 from streams.topics import TopicSet
 from tests.builders import KEYS, day, engine, reader
+from tests.histories import SPAN_DAYS
 from tests.partition_support import Watch
+from tests.simulation.delivering import DELIVERY_BUGS, Delivering
 from tests.simulation.schedule import KEEP_DAYS, PARTITIONS, WORKERS, Schedule, Step
 
 TOPICS = TopicSet(partitions=PARTITIONS)
+UNTIL = SPAN_DAYS + 10
+"""the day at which the inputs are in, and time after them"""
 DAYS_TO_GO = 12
 """in which merged tickets part, one after the other, and go"""
 TAKEN_MS = 1_900_000_000_000
@@ -216,7 +220,7 @@ class World:
     """Everything, at some point of a schedule."""
 
     def __init__(self, schedule: Schedule, bugs: frozenset[str] = frozenset()) -> None:
-        assert bugs <= BUGS
+        assert bugs <= BUGS | DELIVERY_BUGS
         self.schedule = schedule
         self.bugs = bugs
         self.watch = IntakeWatch()
@@ -236,6 +240,12 @@ class World:
         self.workers = [self._worker() for _ in range(WORKERS)]
         for partition in self.owner:
             self.workers[0].take(partition)
+        answers = schedule.answers
+        self.delivering = (
+            None
+            if answers is None
+            else Delivering(answers, suppressing=schedule.suppressing, happened=self.happened, bugs=bugs)
+        )
 
     def _worker(self) -> Worker:
         intake = Intake(TOPICS, KEYS, self.watch, reader())
@@ -249,6 +259,8 @@ class World:
         for out in outs if stop_after is None else outs[:stop_after]:
             if out.topic == TOPICS.alerts:
                 self.alerts.append(out.value)
+                if self.delivering is not None:
+                    self.delivering.append(out.topic, out.partition, out.key.encode(), out.value)
             elif out.topic == TOPICS.quarantine:
                 self.quarantined[out.key] = out.value
             else:
@@ -276,6 +288,10 @@ class World:
                 self._crash(step.worker, with_disk=True)
             case "tick":
                 self.tick(step.day)
+            case "catch_up":
+                self.catch_up()
+            case _ if self.delivering is not None:
+                self.delivering.do(step)
 
     def produce(self, count: int) -> None:
         """Let the platform send the next inputs, each in the partition of its ticket; what has none, anywhere."""
@@ -327,8 +343,14 @@ class World:
 
     # -- the end
 
-    def tick_all(self, instant: int) -> None:
-        """Send a tick to every partition."""
+    def catch_up(self) -> None:
+        """Let the rest of the inputs come, and time after them, and everybody be well until nothing is left to do."""
+        self.produce(len(self.schedule.inputs))
+        self.drain()
+        self._tick_all(day(UNTIL))
+        self.drain()
+
+    def _tick_all(self, instant: int) -> None:
         for partition in range(PARTITIONS):
             self.logs["tickets", partition].append(encode(TickMessage(instant)))
 
@@ -338,7 +360,7 @@ class World:
             self.drain()
             for partition in range(PARTITIONS):
                 self._commit(partition)
-            self.tick_all(day(number + later))
+            self._tick_all(day(number + later))
         self.drain()
 
     @staticmethod
