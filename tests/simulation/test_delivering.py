@@ -12,7 +12,7 @@ from tests.simulation.endpoints import ANSWERS
 from tests.simulation.oracle import simulate
 from tests.simulation.schedule import DELIVERY_KINDS, Step, draw
 
-FEW = [seed for seed in range(250) if draw(seed).answers is not None]
+FEW = [seed for seed in range(400) if draw(seed).answers is not None]
 EFFECTS = ("changelog", "disk", "hw.deliveries", "call", "answer")
 
 

@@ -16,7 +16,7 @@ FEW = range(200)
 
 @pytest.mark.parametrize("bug", ["acknowledged first", "committed too far", "debts forgotten", "debts unnamed"])
 def test_a_planted_mistake_is_found_and_made_small(bug: str) -> None:
-    outcome = simulate_all(FEW, frozenset({bug}))
+    outcome = simulate_all((seed for seed in FEW if draw(seed).answers is None), frozenset({bug}))
     assert outcome.failed is not None
     assert len(outcome.failed.inputs) <= 3
     assert len(outcome.failed.steps) <= 6
