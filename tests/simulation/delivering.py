@@ -307,12 +307,13 @@ class Delivering:
         for process in self.processes:
             process.life.left = None
         self.notice()
-        self.renew()
-        for _ in range(_ROUNDS_MAX):
+        for number in range(_ROUNDS_MAX):
             while self._behind():
                 for partition in range(PARTITIONS):
                     self.deliver(partition, 50)
             self.wait(WAIT_SECONDS)
+            if number == 0:
+                self.renew()  # who is gone is not called until then
             if not self._behind() and not self._waiting():
                 return
             if not self._behind():

@@ -43,7 +43,7 @@ def test_every_trouble_comes() -> None:
     assert {step.kind for one in drawn for step in one.steps} >= set(DELIVERY_KINDS)
     assert {answer for one in drawn for answer in one.answers or ()} == {"well", *ANSWERS}
     happened: Counter[str] = Counter()
-    for one in drawn:
+    for one in drawn[:30]:
         happened += simulate(one)[1]
     assert not {f"crash before {effect}" for effect in EFFECTS} - happened.keys()
 
