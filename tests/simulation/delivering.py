@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from alerting.outbox import heads
 from alerting.outbox_state import CaseOutbox, Item, decode
-from models.delivery import delivery_id
+from models.delivery import DeliveryStatus, delivery_id
 from models.subscriber import Subscriber
 from models.times import SECOND
 from streams.batches import PartitionLostError
