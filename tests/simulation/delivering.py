@@ -407,14 +407,11 @@ class Delivering:
                 for name, item in heads(state):
                     callers = process.callers[name]
                     trouble = callers[-1].failed or any(one.running for one in callers)
-                    ident = delivery_id(name, item.alert_id, item.mark)
-                    if (
-                        item.attempts == 0
-                        and not trouble
-                        and ident not in tried.union(*(one.called for one in callers))
-                    ):
+                    known = tried.union(*(one.called for one in callers))
+                    fresh = item.attempts == 0 and item.status is DeliveryStatus.PENDING
+                    if fresh and not trouble and delivery_id(name, item.alert_id, item.mark) not in known:
                         self.idle.append(
-                            f"{name} is not told of {state.case_id} {item.alert_id}, and nothing is in the way"
+                            f"{name} is not told of {state.case_id} {item.alert_id}: nothing is in the way"
                         )
 
     def _tried(self, partition: int, process: Process) -> set[str]:
