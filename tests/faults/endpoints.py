@@ -236,7 +236,7 @@ def two_senders(world: World) -> None:
     load={"tickets": 2, "stories": 3},
 )
 def hundred(world: World) -> None:
-    """The short form of the soak: a hundred subscribers of one office, and a smaller load."""
+    """A hundred subscribers of one office, a smaller load; dispatch is killed while it calls them."""
     world.patience_seconds = 300.0
     names = [f"s-{number}" for number in range(100)]
     write_subscribers(world.folder, world.url, tuple({"name": one, "url": f"{world.url}/{one}"} for one in names))

@@ -30,7 +30,7 @@ def nothing(world: World) -> None:
 
 @fault(1, "SIGKILL of a worker mid-batch", "exit by SIGKILL at a failpoint between two steps of a batch")
 def kill_mid_batch(world: World) -> None:
-    """Of a worker, at a boundary that the seed chooses; in every second run the table's disk is gone as well."""
+    """Of a worker, at a boundary that the seed chooses; in half of the runs the table's disk is gone as well."""
     point = WORKER_POINTS[world.load.seed % len(WORKER_POINTS)]
     killed_at(world, "worker-1", point, 1 + world.load.seed // 4 % 3, disk_too=world.load.seed // 12 % 2 == 1)
 

@@ -91,7 +91,8 @@ def _versions(ran: list[Row]) -> list[str]:
         return []
     told = ", ".join(f"`{version}` ({count} runs)" for version, count in counts.items())
     many = "Several versions of the code are in the table, by the digest of its files" if len(counts) > 1 else "Version"
-    return ["", f"{many}: {told}."]
+    last = " The faults are described as the latest version injects them." if len(counts) > 1 else ""
+    return ["", f"{many}: {told}.{last}"]
 
 
 def _failed(ran: list[Row]) -> list[str]:
