@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:  # kafka-python may be imported only once `pytest_configure` has run
     from streams.broker import EmbeddedKafka
@@ -16,6 +17,9 @@ if TYPE_CHECKING:  # kafka-python may be imported only once `pytest_configure` h
 def pytest_configure(config: pytest.Config) -> None:
     """How kafka-python reads its schemas is deprecated before Python 3.13."""
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+    # How long an example takes depends on what else the machine does.
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
     # Brokers of tests live for seconds: what their second compiler would win comes too late for them.
     os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
