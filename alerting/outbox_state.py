@@ -114,6 +114,12 @@ class CaseOutbox:
     lanes: Mapping[str, Lane] = field(default_factory=dict)
     delivered_offset: int = -1
     """The highest offset on hw.deliveries of a record that took an item off its queue."""
+    at: int = 0
+    """When it last changed, microseconds; 0: a release that did not say so wrote it."""
+
+    def is_idle(self, before: int) -> bool:
+        """Tell whether nothing is queued or held, and nothing has changed since an instant."""
+        return 0 < self.at < before and not any(lane.queue or lane.held for lane in self.lanes.values())
 
     def needed(self, repeating: Collection[str] = ()) -> frozenset[str]:
         """Return the ids of the alerts whose bodies are still needed: queued, held, or to be repeated to one of
@@ -137,6 +143,7 @@ def encode(state: CaseOutbox) -> bytes:
             "case_id": state.case_id,
             "lanes": state.lanes,  # orjson writes frozen dataclasses and enums as they are
             "delivered_offset": state.delivered_offset,
+            "at": state.at,
         }
     )
 
@@ -148,7 +155,7 @@ def decode(value: bytes) -> CaseOutbox:
         if found["type"] != VALUE_TYPE or found["schema_version"] not in (1, SCHEMA_VERSION):
             raise StateError(f"a value of type {found['type']!r}, version {found['schema_version']!r}")
         lanes = {name: _lane(lane) for name, lane in found["lanes"].items()}
-        return CaseOutbox(found["case_id"], lanes, found["delivered_offset"])
+        return CaseOutbox(found["case_id"], lanes, found["delivered_offset"], found.get("at", 0))
     except StateError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError):

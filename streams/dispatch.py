@@ -30,6 +30,7 @@ from streams.batches import PartitionLostError
 from streams.bulk import Record, send_each, send_many
 from streams.directories import DirectorySource
 from streams.dispatch_batch import Batch, accused_kinds, body_key, case_key, case_of
+from streams.dispatch_expiring import CaseExpiry
 from streams.dispatch_lanes import Lanes
 from streams.dispatch_positions import Confirmed, Unwritten
 from streams.dispatch_sender import Sender, Shell
@@ -88,11 +89,13 @@ class Dispatch:
         registry: CollectorRegistry = REGISTRY,
         clock: Clock = wall_clock,
         resolve: Resolver | None = None,
+        keep: int | None = None,
     ) -> None:
         self.app, self.topics, self.directories = app, topics, directories
         self.metrics = self._new_metrics(registry)
         self._show_directory()
         self.table = self._new_table()
+        self._expiry = CaseExpiry(self.table, keep)
         self.flow = FlowMetrics((Stage.DISPATCH,), registry)
         self.flow.follow(app, (self.table,))
         self._clock, self._resolve = clock, resolve
@@ -143,9 +146,9 @@ class Dispatch:
         without one, and nothing acknowledged.
         """
         directory = await self._directory()
-        batch = Batch(
-            partition, self.table, directory, self._clock(), tuple(self._unwritten.get(partition, {}).values())
-        )
+        unwritten = tuple(self._unwritten.get(partition, {}).values())
+        newest = max((record.timestamp for record in records), default=0) * 1000
+        batch = Batch(partition, self.table, directory, self._clock(), unwritten, newest)
         takers = {
             self.topics.alerts: batch.take_alert,
             self.topics.deliveries: batch.take_outcome,
@@ -161,6 +164,7 @@ class Dispatch:
                 self.table.delete(partition, key)
             else:
                 self.table.put(partition, key, value)
+        self.metrics.expired(self._expiry.apply(batch))
         await self._make_durable(partition, batch)
         reached(Failpoint.AFTER_STATE)
         self._publish(partition, batch, directory)
@@ -321,6 +325,7 @@ class Dispatch:
             self.metrics.held(name, -count)
         self._wakes.pop(partition, None)
         self._unwritten.pop(partition, None)
+        self._expiry.drop(partition)
 
     def _start_senders(self) -> None:
         for subscriber in self.directories.subscribers:
@@ -362,9 +367,12 @@ def build_dispatch(
     registry: CollectorRegistry = REGISTRY,
     clock: Clock = wall_clock,
     resolve: Resolver | None = None,
+    keep: int | None = None,
     **app_settings: Any,
 ) -> Dispatch:
-    """Return a dispatch worker, not started. `datadir` is this worker's alone; `app_settings` go to `make_app`."""
+    """Return a dispatch worker, not started. `datadir` is this worker's alone; `keep` says for how many microseconds quiet cases are
+    kept; `app_settings` go to `make_app`.
+    """
     names = (topics.alerts, topics.deliveries, topics.redeliveries)
     app = make_app(
         topics.dispatch_app_id,
@@ -374,7 +382,7 @@ def build_dispatch(
         **{"max_batch_records": BATCH_RECORDS_MAX, **app_settings},
     )
     dispatch = Dispatch(
-        app, topics, directories, retry_scale=retry_scale, registry=registry, clock=clock, resolve=resolve
+        app, topics, directories, retry_scale=retry_scale, registry=registry, clock=clock, resolve=resolve, keep=keep
     )
     source = app.topic(
         *names, key_serializer="raw", value_serializer="raw", key_type=None, value_type=None, internal=False

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -60,6 +60,8 @@ class Batch:
     now: int
     unwritten: Sequence[Unwritten] = ()
     """Queued before a crash; their records come first."""
+    newest: int = 0
+    """When the last of its records came to Kafka, by the broker's clock in microseconds; 0: it has none."""
     states: dict[str, CaseOutbox] = field(default_factory=dict)
     before: dict[str, CaseOutbox] = field(default_factory=dict)
     bodies: dict[tuple[str, str], bytes] = field(default_factory=dict)
@@ -185,9 +187,14 @@ class Batch:
             gone += [body_key(case_id, alert_id) for alert_id in before - after]
         for case_id, state in self.states.items():
             if state.lanes and state != self.before[case_id]:
-                yield case_key(case_id), encode(state)
+                yield case_key(case_id), encode(replace(state, at=max(self.now, self.newest)))
         for key in gone:
             yield key, None
+
+    def keys_of(self, state: CaseOutbox) -> list[bytes]:
+        """Return the table's keys of a case: its value's, and those of the bodies that it needs."""
+        bodies = sorted(state.needed(self.directory.by_name))
+        return [case_key(state.case_id), *(body_key(state.case_id, alert_id) for alert_id in bodies)]
 
     def heads(self) -> Iterator[tuple[str, str, Item | None]]:
         """Yield (subscriber, case, head) of every lane of the cases this batch touched."""

@@ -5,6 +5,7 @@ from typing import NoReturn
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from models.times import DAY
 from streams.dispatch import Dispatch, run_dispatch
 from streams.health import Health, HealthGauges, serve_health
 from streams.metrics_certificates import watch_certificates
@@ -49,6 +50,7 @@ def run(settings: Settings) -> NoReturn:
         loglevel=settings.log_level.upper(),
         on_built=on_built,
         on_ready=on_ready,
+        keep=None if settings.keep_closed_days is None else settings.keep_closed_days * DAY,
         session_timeout_seconds=settings.session_timeout_seconds,
         commit_interval_seconds=settings.commit_interval_seconds,
     )

@@ -44,6 +44,11 @@ class DispatchMetrics:
             buckets=LATENCY_SECONDS,
             registry=registry,
         )
+        self._expired = Counter(
+            "hw_dispatch_expired_cases",
+            "Cases that were let go of since they had been quiet for long",
+            registry=registry,
+        )
         self._pending = Gauge("hw_dispatch_pending", "Deliveries not accepted yet", ["subscriber"], registry=registry)
         self._disabled = Gauge(
             "hw_dispatch_endpoint_disabled", "1: the endpoint said 410 Gone", ["subscriber"], registry=registry
@@ -153,6 +158,10 @@ class DispatchMetrics:
     def accepted(self, subscriber: str, seconds_since_event: float) -> None:
         """Observe how old the ticket event was when the subscriber accepted the call."""
         self._latency.labels(subscriber).observe(max(seconds_since_event, 0.0))
+
+    def expired(self, cases: int) -> None:
+        """Cases were let go of by age."""
+        self._expired.inc(cases)
 
     def pending(self, subscriber: str, change: int) -> None:
         """Change the number of deliveries that are not accepted; names no longer configured are left out."""

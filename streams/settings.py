@@ -107,7 +107,7 @@ class Settings(KafkaSettings, BaseSettings):
     )
     keep_closed_days: Annotated[int | None, Field(ge=1, le=36_500)] = Field(
         None,
-        description="a ticket that is over, and silent for longer than this, goes; left out: none does",
+        description="a ticket that is over goes once it is silent for longer, and what dispatch keeps of a case; left out: none",
     )
     keep_complaints_days: Annotated[int | None, Field(ge=1, le=36_500)] = Field(
         None, description="complaints further apart are not compared, and older ones go; left out: none does"

@@ -212,6 +212,7 @@ def _processes() -> Sequence[Panel]:
             "Expired",
             "Values that were let go of by age, a day: none where nothing is said of how long things are kept.",
             Query("sum by (table) (increase(hw_expired_total[1d]))", "{{table}}"),
+            Query("sum(increase(hw_dispatch_expired_cases_total[1d]))", "dispatch"),
         ),
         graph(
             "Largest value, by table",
