@@ -44,11 +44,7 @@ class DispatchMetrics:
             buckets=LATENCY_SECONDS,
             registry=registry,
         )
-        self._expired = Counter(
-            "hw_dispatch_expired_cases",
-            "Cases that were let go of since they had been quiet for long",
-            registry=registry,
-        )
+        self._expired = Counter("hw_dispatch_expired_cases", "Quiet cases that were let go of", registry=registry)
         self._pending = Gauge("hw_dispatch_pending", "Deliveries not accepted yet", ["subscriber"], registry=registry)
         self._disabled = Gauge(
             "hw_dispatch_endpoint_disabled", "1: the endpoint said 410 Gone", ["subscriber"], registry=registry
