@@ -370,9 +370,7 @@ def build_dispatch(
     keep: int | None = None,
     **app_settings: Any,
 ) -> Dispatch:
-    """Return a dispatch worker, not started. `datadir` is this worker's alone; `keep` says for how many microseconds quiet cases are
-    kept; `app_settings` go to `make_app`.
-    """
+    """Return a dispatch worker, not started. `datadir` is its alone; `keep`: quiet cases, microseconds; `app_settings` go to `make_app`."""
     names = (topics.alerts, topics.deliveries, topics.redeliveries)
     app = make_app(
         topics.dispatch_app_id,
