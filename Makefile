@@ -10,7 +10,7 @@ RUNS ?= 300
 
 PEERS := .venv-peers
 
-.PHONY: demo test lint format bench bench-peers campaign faults lock clean
+.PHONY: demo test lint format bench bench-peers campaign faults soak lock clean
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("hotline-watch needs Python 3.11 or newer: set PYTHON=/path/to/python3") if sys.version_info < (3, 11) else None'
