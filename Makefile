@@ -53,6 +53,9 @@ campaign: $(STAMP)
 faults: $(STAMP)
 	@$(BIN)/python -m tests.faults --runs $(RUNS)
 
+soak: $(STAMP)
+	@$(BIN)/python -m tests.faults.soak
+
 lock:
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml -o requirements.lock
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra dev pyproject.toml -o requirements-dev.lock
