@@ -48,7 +48,7 @@ def forget(
 
     Exit status: 0 nothing names the citizen any more, 1 something still does, 2 usage, or the broker is away.
     """
-    from streams.erasure import Asking, ClusterUnreachableError, TopicUnreadableError, erase
+    from streams.erasure import Asking, ClusterUnreachableError, PartitionsDifferError, TopicUnreadableError, erase
     from streams.erasure import check as look
 
     if not check and not reason.strip():
@@ -68,7 +68,7 @@ def forget(
         else:
             asking = Asking(citizens, mask(reason.strip())[:REASON_LENGTH_MAX], _who(), now)
             report = erase(servers, topics, asking, timeout_seconds)
-    except (ClusterUnreachableError, TopicUnreadableError) as error:
+    except (ClusterUnreachableError, PartitionsDifferError, TopicUnreadableError) as error:
         fail(str(error))
     if as_json:
         typer.echo(json.dumps(report, ensure_ascii=False))
@@ -128,7 +128,12 @@ def _show(report: dict[str, Any]) -> None:
         out.print(f"  {one['where']}: {count}{one['why']}{until}")
     if "request" in report:
         out.print(f"request {report['request']}")
-    out.print("nothing names the citizen any more" if report["done"] else "the citizen is still named")
+    if not report["done"]:
+        out.print("the citizen is still named")
+    elif "request" in report:
+        out.print("nothing names the citizen any more")
+    else:
+        out.print("nothing names the citizen: there is no trace of it, or another pseudonym is meant")
 
 
 def _who() -> str:

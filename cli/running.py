@@ -44,7 +44,10 @@ ReferenceOption = Annotated[
 JobsOption = Annotated[
     int | None,
     typer.Option(
-        "--jobs", min=1, help="processes that decode events and read texts; by default one a core for large files"
+        "--jobs",
+        min=1,
+        max=64,
+        help="processes that decode events and read texts; by default one a core for large files",
     ),
 ]
 KeysOption = Annotated[

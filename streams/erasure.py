@@ -47,6 +47,10 @@ class Asking:
         return Asking(self.citizens, self.reason, self.asked_by, self.now, uuid.uuid4().hex)
 
 
+class PartitionsDifferError(Exception):
+    """The topics have another number of partitions than the settings say: the request would go to the wrong owner."""
+
+
 Mark = tuple[str, int, bytes]
 """a changelog, a partition, and the key of a mark in it"""
 
@@ -54,8 +58,9 @@ Mark = tuple[str, int, bytes]
 def erase(servers: str, topics: TopicSet, asking: Asking, timeout_seconds: float) -> dict[str, Any]:
     """Have the citizens forgotten; return the proof. `done` in it tells whether nothing is left.
 
-    Raises ClusterUnreachableError, TopicUnreadableError.
+    Raises ClusterUnreachableError, TopicUnreadableError, and PartitionsDifferError before anything is asked.
     """
+    _require_partitions(servers, topics)
     asking = asking.numbered()
     before = survey(reading(servers), topics, asking.citizens)
     _record(servers, topics, asking, ErasureStep.ASKED, None)
@@ -74,6 +79,21 @@ def check(servers: str, topics: TopicSet, citizens: Sequence[str], now: int) -> 
     """Return who still names the citizens. Raises ClusterUnreachableError, TopicUnreadableError."""
     found = survey(reading(servers), topics, citizens)
     return {"done": not found.left, "left": _left(found), "stays": stays(topics, found, now)}
+
+
+def _require_partitions(servers: str, topics: TopicSet) -> None:
+    named = (topics.citizens, topics.erasures, topics.tickets_changelog, topics.citizens_changelog)
+    consumer = plain_consumer(servers)
+    try:
+        counts = {topic: len(consumer.partitions_for_topic(topic) or ()) for topic in named}
+    finally:
+        consumer.close()
+    for topic, there in counts.items():
+        if there not in (0, topics.partitions):  # a topic that is missing is told where it is read
+            raise PartitionsDifferError(
+                f"{topic} has {there} partitions, and the settings say {topics.partitions}: nothing was asked; give the workers' "
+                "own settings (--config, the setting partitions)"
+            )
 
 
 def marks_wanted(topics: TopicSet, citizens: Sequence[str]) -> set[Mark]:
@@ -225,4 +245,12 @@ def _record(servers: str, topics: TopicSet, asking: Asking, step: ErasureStep, r
         producer.close()
 
 
-__all__ = ["Asking", "ClusterUnreachableError", "TopicUnreadableError", "check", "erase", "stays"]
+__all__ = [
+    "Asking",
+    "ClusterUnreachableError",
+    "PartitionsDifferError",
+    "TopicUnreadableError",
+    "check",
+    "erase",
+    "stays",
+]

@@ -191,6 +191,13 @@ def test_small_files_are_read_by_one_process(events: Path) -> None:
     assert jobs_for([events]) == 1
 
 
+@pytest.mark.parametrize("jobs", ["0", "-1", "65", "abc"])
+def test_jobs_out_of_range_are_refused(events: Path, jobs: str) -> None:
+    refused = CliRunner().invoke(app, ["backtest", str(events), "--jobs", jobs])
+    assert refused.exit_code == 2
+    assert "--jobs" in refused.stderr
+
+
 def test_backtest_by_several_processes_says_the_same(events: Path) -> None:
     assert told(call("backtest", events, "--jobs", 2, "--json")) == told(
         call("backtest", events, "--jobs", 1, "--json")

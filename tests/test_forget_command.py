@@ -130,6 +130,15 @@ def test_without_workers_it_says_who_has_not_finished(
         assert (proof["reference_rows"], proof["left"][installation.topics.reference]) == (1, 0)
 
 
+def test_with_another_number_of_partitions_nothing_is_asked(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    with live(kafka, tmp_path, f"{tmp_path.name}.") as installation:
+        wrong = environment(installation) | {"HOTLINE_WATCH_PARTITIONS": str(installation.topics.partitions + 1)}
+        result = CliRunner(env=wrong).invoke(app, ["forget", "--citizen", GONE, "--yes", "--reason", "r"])
+        assert result.exit_code == 2
+        assert "the setting partitions" in result.stderr
+        assert not read_all(installation.servers, installation.topics.erasures)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
