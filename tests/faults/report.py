@@ -139,8 +139,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("results", nargs="+", type=Path)
     parser.add_argument("--document", type=Path, default=PAGE)
     options = parser.parse_args(arguments)
+    runs = []
+    for path in options.results:
+        try:
+            runs += read([path])
+        except (OSError, ValueError) as error:
+            parser.error(f"{path} cannot be read as results of runs: {error}")
+    if not runs:
+        parser.error(f"no result of a run is in {', '.join(map(str, options.results))}: the page stays as it is")
     text = options.document.read_text(encoding="utf-8")
-    options.document.write_text(with_results(text, results(read(options.results), faults())), encoding="utf-8")
+    options.document.write_text(with_results(text, results(runs, faults())), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from kafka import KafkaProducer
 from benchmarks.generator import generate_events
 from models.times import parse_instant
 from streams.broker import EmbeddedKafka
+from tests.arguments import positive
 from tests.faults import oracle
 from tests.faults.campaign import code_version
 from tests.faults.load import Load
@@ -153,7 +154,7 @@ def main() -> int:
     """Return 0 where nothing was lost, doubled or grew."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=main.__doc__)
     parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--rate", type=int, default=500, help="events a second")
+    parser.add_argument("--rate", type=positive, default=500, help="events a second")
     parser.add_argument("--kill-every", type=float, default=60, help="seconds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, default=Path("build/soak.json"))

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
+from tests.arguments import positive
 from tests.simulation.campaign import Outcome, simulate_all, told
 
 PIECE = 500
@@ -16,10 +17,10 @@ PIECE = 500
 def main() -> int:
     """Run what the arguments say; 0 where all is well, 1 where a schedule goes wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description="Simulate detection and delivery.")
-    parser.add_argument("--schedules", type=int, default=100_000)
+    parser.add_argument("--schedules", type=positive, default=100_000)
     parser.add_argument("--from-seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, help="end after so long, however many were run")
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--jobs", type=positive, default=2, help="processes")
     parser.add_argument("--seed", type=int, help="run this one alone, and show it")
     options = parser.parse_args()
     if options.seed is not None:
