@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import re
 import sys
 import time
 from typing import Annotated, Any
@@ -16,6 +17,10 @@ from rules.masking import mask
 app = typer.Typer()
 
 _WHAT = {"phone": "phone number", "id_number": "ID number"}
+
+# On a command line others could read a number; and nobody is found by it. A platform's own keys may be numbers, so only these two forms.
+_ID_NUMBER = re.compile(r"[1-9][0-9]{16}[0-9Xx]")
+_PHONE = re.compile(r"(?:\+?86|0086)?[ -]?1[0-9]{2}[ -]?[0-9]{4}[ -]?[0-9]{4}")
 
 
 @app.command()
@@ -86,12 +91,16 @@ def _pseudonyms(config: Any, given: list[str], *, phone: bool, id_number: bool) 
     if sum((bool(given), phone, id_number)) != 1:
         fail("say who: --citizen, --phone-from-stdin or --id-number-from-stdin")
     if given:
+        if any(_PHONE.fullmatch(one) or _ID_NUMBER.fullmatch(one) for one in given):
+            fail("--citizen: that looks like a phone or ID number; give those on standard input, to be made pseudonyms")
         try:
             return tuple(dict.fromkeys(str(Citizen(key=one).key) for one in given))
         except ValueError:
             fail("--citizen: what was given is no pseudonym: 1 to 128 printable characters, the first not a space")
     kind = "phone" if phone else "id_number"
     said = _read_identity(_WHAT[kind])
+    if id_number and _PHONE.fullmatch(said):
+        fail("what was read is a phone number: --phone-from-stdin")
     try:
         keys = settings_of(config).load_keys()
     except SettingsError as error:

@@ -146,6 +146,7 @@ def test_with_another_number_of_partitions_nothing_is_asked(kafka: EmbeddedKafka
         (("--reason", "r", "--yes"), "say who"),
         (("--citizen", "c", "--phone-from-stdin", "--reason", "r", "--yes"), "say who"),
         (("--citizen", "c", "--reason", "r"), "--yes"),
+        (("--citizen", PHONE, "--reason", "r", "--yes"), "standard input"),
         (("--citizen", "", "--reason", "r", "--yes"), "no pseudonym"),
         (("--citizen", "c\0", "--reason", "r", "--yes"), "no pseudonym"),
         (("--citizen", "c" * 129, "--check"), "no pseudonym"),
@@ -161,6 +162,14 @@ def test_what_is_not_said_clearly_is_refused(
     result = CliRunner().invoke(app, ["forget", *arguments], input="none\n")
     assert result.exit_code == 2
     assert told in result.stderr
+
+
+def test_a_phone_number_is_not_taken_for_an_id_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SECRET_VARIABLE, KEYS[0].secret.decode())
+    monkeypatch.setenv("HOTLINE_WATCH_PSEUDONYM_KEYS", json.dumps([{"id": "k1", "secret_env": SECRET_VARIABLE}]))
+    result = CliRunner().invoke(app, ["forget", "--id-number-from-stdin", "--check"], input=f"{PHONE}\n")
+    assert (result.exit_code, PHONE in result.output) == (2, False)
+    assert "--phone-from-stdin" in result.stderr
 
 
 def _record(offset: int, key: bytes, value: bytes | None) -> Record:
