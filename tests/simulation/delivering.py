@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, replace
@@ -66,6 +65,8 @@ class Record(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
+    timestamp: int
+    """When the broker took it, in milliseconds."""
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
@@ -246,7 +247,6 @@ class Delivering:
         self, answers: tuple[str, ...], *, suppressing: bool, happened: Counter[str], bugs: frozenset[str] = frozenset()
     ) -> None:
         self.bugs = bugs
-        logging.getLogger("streams").setLevel(logging.CRITICAL)
         self.happened = happened
         self.loop = VirtualLoop()
         self.loop.set_task_factory(task_of_its_life)
@@ -295,7 +295,7 @@ class Delivering:
     def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> int:
         """Take a record."""
         log = self.topics[topic, partition]
-        log.append(Record(topic, partition, len(log), key, value))
+        log.append(Record(topic, partition, len(log), key, value, self.clock() // 1000))
         return len(log) - 1
 
     # -- the end
@@ -308,7 +308,7 @@ class Delivering:
             process.life.left = None
         self.notice()
         for number in range(_ROUNDS_MAX):
-            while self._behind():
+            while self._behind() and not any(process.died for process in self.processes):
                 for partition in range(PARTITIONS):
                     self.deliver(partition, 50)
             self.wait(WAIT_SECONDS)
