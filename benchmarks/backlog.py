@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.arguments import positive
 from benchmarks.delivering import (
     VERSIONS,
     Arrivals,
@@ -269,7 +270,7 @@ def _result(
 def main() -> None:
     """Measure what the arguments say, print it, and add it to the file of results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.backlog", description=main.__doc__)
-    parser.add_argument("--pending", type=int, default=PENDING, help="deliveries queued for the dead endpoint")
+    parser.add_argument("--pending", type=positive, default=PENDING, help="deliveries queued for the dead endpoint")
     parser.add_argument("--json", type=Path, help="a file of results to add it to")
     given = parser.parse_args()
     result = run(pending=given.pending)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.arguments import positive
 from benchmarks.delivering import (
     VERSIONS,
     Arrivals,
@@ -189,7 +190,7 @@ _TOLD = {
 def main() -> None:
     """Measure what the arguments say, print it, and add it to the file of results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fanout", description=main.__doc__)
-    parser.add_argument("--warnings", type=int, default=WARNINGS, help="sent while four are sick")
+    parser.add_argument("--warnings", type=positive, default=WARNINGS, help="sent while four are sick")
     parser.add_argument("--per-second", type=float, default=PER_SECOND, help="warnings a second in all")
     parser.add_argument("--fan", type=int, default=FAN, choices=range(1, SUBSCRIBERS + 1), metavar="N")
     parser.add_argument("--json", type=Path, help="a file of results to add it to")

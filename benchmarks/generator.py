@@ -23,6 +23,7 @@ from typing import IO, Any, Literal, cast
 
 import orjson
 
+from benchmarks.arguments import positive
 from benchmarks.vocabulary import EFFECTS, MATTERS, OPENINGS, REPLIES, RETURN_REASONS, SINCE, UNITS, WISHES, Matter
 
 START = date(2025, 1, 6)
@@ -232,7 +233,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.generator", description="Write synthetic ticket events as JSON Lines."
     )
-    parser.add_argument("--tickets", type=int, required=True)
+    parser.add_argument("--tickets", type=positive, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", default="-", help="a file (.gz is packed), or - for the standard output")
     parser.add_argument("--tickets-per-day", type=float, default=TICKETS_PER_DAY)

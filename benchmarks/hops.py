@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 from prometheus_client import CollectorRegistry
 
+from benchmarks.arguments import positive
 from benchmarks.generator import generate_lines
 from benchmarks.memory_table import MemoryTable
 from rules.engine import Engine
@@ -101,8 +102,8 @@ class Hops:
 def main() -> None:
     """Print the processor time of each hop."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hops")
-    parser.add_argument("--events", type=int, default=60_000)
-    parser.add_argument("--batch", type=int, default=500, help="records at a time")
+    parser.add_argument("--events", type=positive, default=60_000)
+    parser.add_argument("--batch", type=positive, default=500, help="records at a time")
     options = parser.parse_args()
     lines = list(generate_lines(options.events // EVENTS_PER_TICKET, 2025, start=date(2025, 1, 6), identity="phone"))
     hops = Hops()

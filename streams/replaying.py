@@ -97,9 +97,11 @@ def kept_until(topics: TopicSet, record: QuarantineRecord) -> int | None:
 def look(bootstrap_servers: str, topics: TopicSet, entry: Entry, now: int) -> Replay:
     """Return whether an entry's input is still there, and whether it would be taken now. Raises as `replay`."""
     ((_, found),) = _inputs(bootstrap_servers, topics, [entry], now)
-    return (
-        found if isinstance(found, Replay) else Replay(entry, Found.THERE, "it is still there, and would be taken now")
-    )
+    if isinstance(found, Replay):
+        return found
+    if entry.record.reason is RejectionReason.TOO_LARGE and entry.record.topic != topics.ticket_events:
+        return Replay(entry, Found.THERE, "it is still there; whether there is room for it now shows when it is sent")
+    return Replay(entry, Found.THERE, "it is still there, and would be taken now")
 
 
 def replay(bootstrap_servers: str, topics: TopicSet, entries: Sequence[Entry], by: By) -> Iterator[Replay]:

@@ -251,7 +251,8 @@ def load_settings(config: Path | None = None, environment: Mapping[str, str] | N
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"setting {name}: {_told(first)}" if name else f"settings: {_told(first)}") from None
+        told = f"setting {name}: {_told(first)}" if name else f"settings: {_told(first)}"
+        raise SettingsError(told + _source(name.partition(".")[0], environment, config, values)) from None
     except ValueError as error:
         # pydantic-settings says which variable it could not parse; its cause would show the value.
         raise SettingsError(str(error).splitlines()[0]) from None
@@ -284,6 +285,15 @@ def _told(error: Any) -> str:
     field = Settings.model_fields.get(str(error["loc"][0])) if len(error["loc"]) == 1 else None
     said = str(error["msg"]).removeprefix("Value error, ")
     return f"{said}; {field.description}" if field is not None and field.description else said
+
+
+def _source(name: str, environment: Mapping[str, str], config: Path | None, values: Mapping[str, Any]) -> str:
+    """Return where a setting's value comes from; nothing where it has none, or where several settings are at odds."""
+    variable = f"{PREFIX}{name}".upper()
+    for found in environment:
+        if name and found.upper().partition("__")[0] == variable:
+            return f" (from the environment variable {found})"
+    return f" (from {config})" if name in values else ""
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

@@ -287,6 +287,18 @@ def test_what_no_single_record_is_to_blame_for_is_not_sent(kafka: EmbeddedKafka,
     assert [one.value for one in read_all(kafka.bootstrap_servers, topics.tickets)] == [b'["tick",5]'] * 2
 
 
+@pytest.mark.kafka
+def test_whether_a_ticket_has_room_now_is_not_promised(kafka: EmbeddedKafka, topics: TopicSet) -> None:
+    value = b'["tick",5]'
+    produce(kafka.bootstrap_servers, topics.tickets, [(b"tick", value)], partition=0)
+    where = {"topic": topics.tickets, "partition": 0, "sha256": hashlib.sha256(value).hexdigest()}
+    produce(kafka.bootstrap_servers, topics.quarantine, [(b"k", *raw(record(0, RejectionReason.TOO_LARGE, **where)))])
+    service = Service(kafka, topics)
+    shown = service.json("show", "0-0")
+    assert (shown["input"], "would be taken" in shown["said"]) == ("there", False)
+    assert "whether there is room for it now shows when it is sent" in shown["said"]
+
+
 def test_a_broker_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.topic_log.connect", partial(connect, timeout_seconds=0.3))
     result = CliRunner().invoke(app, ["quarantine", "list", "--bootstrap-servers", "127.0.0.1:1"])

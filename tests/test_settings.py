@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import orjson
@@ -197,6 +198,17 @@ def test_the_data_directory_is_made_with_its_parents_for_the_owner_alone(tmp_pat
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="setting data_dir"):
         Settings(data_dir=tmp_path / "file" / "below").make_data_dir()
+
+
+def test_a_bad_value_is_told_with_where_it_stands(tmp_path: Path) -> None:
+    file = tmp_path / "watch.toml"
+    file.write_text("partitions = 0\n")
+    with pytest.raises(SettingsError, match=rf"setting partitions: .*\(from {re.escape(str(file))}\)"):
+        load_settings(file, {})
+    with pytest.MonkeyPatch.context() as patch:  # it stands before the file
+        patch.setenv("HOTLINE_WATCH_PARTITIONS", "-1")
+        with pytest.raises(SettingsError, match=r"from the environment variable HOTLINE_WATCH_PARTITIONS\)"):
+            load_settings(file)
 
 
 @pytest.mark.parametrize(

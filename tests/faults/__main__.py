@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.arguments import positive
+from benchmarks.arguments import positive
 from tests.faults.campaign import Campaign, Plan
 from tests.faults.matrix import faults
 

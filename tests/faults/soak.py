@@ -24,10 +24,10 @@ from typing import Any
 
 from kafka import KafkaProducer
 
+from benchmarks.arguments import positive
 from benchmarks.generator import generate_events
 from models.times import parse_instant
 from streams.broker import EmbeddedKafka
-from tests.arguments import positive
 from tests.faults import oracle
 from tests.faults.campaign import code_version
 from tests.faults.load import Load
@@ -153,9 +153,9 @@ def _sampled(made: World, memory: Memory) -> Iterator[None]:
 def main() -> int:
     """Return 0 where nothing was lost, doubled or grew."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=main.__doc__)
-    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--minutes", type=positive, default=30)
     parser.add_argument("--rate", type=positive, default=500, help="events a second")
-    parser.add_argument("--kill-every", type=float, default=60, help="seconds")
+    parser.add_argument("--kill-every", type=positive, default=60, help="seconds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, default=Path("build/soak.json"))
     parser.add_argument("--keep", type=Path, default=Path("build/soak"), help="the logs")

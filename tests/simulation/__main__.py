@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from tests.arguments import positive
+from benchmarks.arguments import positive
 from tests.simulation.campaign import Outcome, simulate_all, told
 
 PIECE = 500

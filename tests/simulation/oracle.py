@@ -152,8 +152,9 @@ def _terminal(world: World) -> list[str]:
         found.append(f"messages of our own are quarantined: {other}")
     wanted = {event.key for value in schedule.inputs if (event := _reads(value)) is not None}
     kept = _kept(world)
-    expired = {one for one in wanted - kept if one[0] in _over(world)} if world.schedule.expires else set()
-    if world.schedule.expires and (still := kept & {one for one in wanted if one[0] in _over(world)}):
+    over = _over(world) if schedule.expires else set()
+    expired = {one for one in wanted - kept if one[0] in over}
+    if still := kept & {one for one in wanted if one[0] in over}:
         found.append(f"{sorted(still)} are over and still there")
     if kept != wanted - expired:
         found.append(f"{sorted(wanted - kept)} are in no state, {sorted(kept - wanted)} should not be")

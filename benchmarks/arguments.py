@@ -1,8 +1,8 @@
-"""What the long forms of tests take on the command line."""
+"""What benchmarks and the long forms of tests take on the command line."""
 
 
 def positive(said: str) -> int:
-    """Return a whole number from 1 on. Raises ValueError, of which argparse makes a refusal: a run of nothing must not pass."""
+    """Return a whole number from 1 on. Raises ValueError, of which argparse makes a refusal: a run of nothing says nothing."""
     number = int(said)
     if number < 1:
         raise ValueError(said)
