@@ -103,7 +103,7 @@ def test_many_hundred_complaints_of_one_matter(apart_days: float) -> None:
     """The newest are counted right, no value and no message grows, and of each complaint few lineages hear."""
     state, messages, sizes = CitizenState("c"), list[RepeatMessage](), list[int]()
     told = 0
-    for number in range(800 if apart_days < 0.01 else 300):
+    for number in range(500 if apart_days < 0.01 else 300):
         state, messages = on_claim(state, claim(again(number, number * apart_days)), CONFIG)
         if number >= MAX_COMPLAINTS:
             told += len(messages)
@@ -119,7 +119,7 @@ def test_many_hundred_complaints_of_one_matter(apart_days: float) -> None:
     assert state.truncated
     assert len(state.told) <= 2 * MAX_COMPLAINTS + 1
     if apart_days < 0.01:
-        assert told < 12 * (800 - MAX_COMPLAINTS)
+        assert told < 12 * (500 - MAX_COMPLAINTS)
 
 
 def long_ids(number: int, letter: str, when: float) -> Complaint:
