@@ -95,9 +95,19 @@ def _inputs_ended(world: World, held: Records) -> None:
     known = {event.event_id for state in states.values() for event in state.events}
     lost = {record["event_id"] for record in world.load.records} - known
     if lost:
-        raise LostError(f"{len(lost)} inputs were lost, as {sorted(lost)[:3]}")
+        where = _where_they_should_be(world, held[world.topics.tickets_changelog], lost)
+        raise LostError(f"{len(lost)} inputs were lost, as {sorted(lost)[:3]}; {where}")
     places = [(told["topic"], told["partition"], told["offset"]) for told in map(_json, held[world.topics.quarantine])]
     assert len(set(places)) == world.expects_quarantine, f"{len(set(places))} in quarantine"
+
+
+def _where_they_should_be(world: World, changelog: Iterable[Any], lost: set[str]) -> str:
+    """Say whether the changelog has their tickets without them, deleted, or not at all as it was read."""
+    tickets = {record["ticket_id"] for record in world.load.records if record["event_id"] in lost}
+    deleted = {record.key.decode(): record.value is None for record in changelog if not record.key.startswith(RESERVED)}
+    unread = tickets - deleted.keys()
+    gone = sum(deleted.get(ticket, False) for ticket in tickets)
+    return f"of {len(tickets)} tickets {len(unread)} have no record, {gone} were deleted last"
 
 
 def _json(record: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 import threading
@@ -158,14 +159,25 @@ def main() -> int:
     parser.add_argument("--kill-every", type=positive, default=60, help="seconds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, default=Path("build/soak.json"))
-    parser.add_argument("--keep", type=Path, default=Path("build/soak"), help="the logs")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        default=Path("build/soak"),
+        help="the logs, and the tables' changelog where the comparison fails",
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch, EmbeddedKafka(Path(scratch) / "kafka") as kafka:
         args.keep.mkdir(parents=True, exist_ok=True)
         folder = Path(scratch) / "run"
         folder.mkdir()
         (folder / "logs").symlink_to(args.keep.absolute())
-        result = run(kafka, folder, args.minutes, args.rate, args.kill_every, args.seed)
+        try:
+            result = run(kafka, folder, args.minutes, args.rate, args.kill_every, args.seed)
+        except AssertionError:
+            kafka.stop()
+            for log in (Path(scratch) / "kafka").rglob("*.hw-worker-tickets-changelog-*"):
+                shutil.copytree(log, args.keep / log.name, dirs_exist_ok=True)  # what was compared can be looked at
+            raise
     args.json.parent.mkdir(parents=True, exist_ok=True)
     args.json.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
