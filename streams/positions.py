@@ -64,6 +64,17 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         records = {ensure_TP(tp): batch for tp, batch in records.items()}
         return Fetched(records, {tp: self.token(tp) for tp in records})
 
+    def position_now(self, tp: TP) -> int | None:
+        """Return the offset that is read next; None where the partition is not assigned, or where that is not known yet."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        state = (
+            subscription
+            and subscription.assignment
+            and subscription.assignment.state_value(driver.ensure_aiokafka_TP(tp))
+        )
+        position: int | None = state._position if state else None
+        return position
+
     async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
         for tp in partitions:
             self._moves[ensure_TP(tp)] += 1

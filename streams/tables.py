@@ -68,6 +68,10 @@ class ForeignValueError(TableError):
     """A value is not of this table's type."""
 
 
+class UnreadChangelogError(TableError):
+    """A partition was said to be recovered, but its changelog has not been read to its end."""
+
+
 class SupersededError(TableError):
     """Another worker owns the partition and is further; this one was cut off."""
 
@@ -326,7 +330,13 @@ class BulkTable(faust.Table[Any, Any]):
     def _recovered(self, tp: TP) -> None:
         # The changelog's end may lie beyond its last record, which was compacted.
         highwater = self.app.tables.recovery.active_highwaters.get(tp, -1)
-        self._applied[tp.partition] = max(self._applied_offset(tp.partition), highwater)
+        applied = self._applied_offset(tp.partition)
+        if applied < highwater and not self.app.consumer.has_read(tp, highwater):
+            raise UnreadChangelogError(
+                f"{tp.topic}-{tp.partition} was read up to {applied} of {highwater}: without the rest, states would be written "
+                "that lack what they had; start this process again, and it reads all of it"
+            )
+        self._applied[tp.partition] = max(applied, highwater)
         self._ready.add(tp.partition)
         self._highest.pop(tp.partition, None)
         for hook in self._on_recovered:

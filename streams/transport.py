@@ -214,6 +214,11 @@ class BatchConsumer(driver.Consumer):
 
     # -- position
 
+    def has_read(self, tp: TP, offset: int) -> bool:
+        """Whether reading is past an offset, be there a record or not: the last ones may have been compacted away."""
+        position = self._thread.position_now(tp)
+        return position is not None and position > offset
+
     async def perform_seek(self) -> None:
         """Go back to the committed offsets; what was read but not delivered is read again from there."""
         self._must_seek = False

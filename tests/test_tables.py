@@ -18,7 +18,14 @@ from streams.broker import EmbeddedKafka
 from streams.bulk import Record, SendError, send_many
 from streams.faust_app import producer_of
 from streams.rocks import SCAN_CHUNK, RocksLimits, RocksStore
-from streams.tables import BulkTable, ForeignValueError, NewerSchemaError, SupersededError, gaps_between
+from streams.tables import (
+    BulkTable,
+    ForeignValueError,
+    NewerSchemaError,
+    SupersededError,
+    UnreadChangelogError,
+    gaps_between,
+)
 from streams.transport import PartitionLostError
 from tests.faust_support import quick_app, running, until
 from tests.kafka_support import produce, read_all
@@ -192,6 +199,23 @@ async def test_what_was_flushed_comes_back_and_what_was_deleted_does_not(
             ("recovered", 1, {b"d": b"4"}),
         ]
     assert (first.deaths, second.deaths, second.alarms) == ([], [], [])
+
+
+@pytest.mark.kafka
+async def test_a_partition_whose_changelog_was_not_read_is_never_taken_for_recovered(
+    owner: Callable[..., Owner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever makes Faust believe that it is: states would be written that lack what they had."""
+    first = owner()
+    async with running(first.app):
+        await first.save(0, a=b"1")
+    second = owner("another disk")
+    monkeypatch.setattr(second.app.tables.recovery, "need_recovery", lambda: False)
+    async with running(second.app):
+        await until(lambda: second.deaths)
+    assert isinstance(second.deaths[0], UnreadChangelogError)
+    assert "read up to -1 of 0" in str(second.deaths[0])
+    assert ("recovered", 0) not in [event[:2] for event in second.events]
 
 
 @pytest.mark.kafka
