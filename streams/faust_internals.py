@@ -92,7 +92,7 @@ ATTRIBUTES: tuple[tuple[type, tuple[str, ...]], ...] = (
         ),
     ),
     (Consumer, ("flow_active", "can_resume_flow", "suspend_flow", "consumer_stopped_errors")),
-    (Recovery, ("active_highwaters", "active_offsets", "active_tps")),
+    (Recovery, ("active_highwaters", "active_offsets", "active_tps", "signal_recovery_start")),
     (TableManager, ("_changelogs", "changelog_topics")),
     (SubscriptionState, ("subscription",)),
     (Store, ("offset_key", "_dbs")),

@@ -62,6 +62,9 @@ class Owner:
         count: int = await self.table.flush(partition, producer_of(self.app))
         return count
 
+    def changelog(self, partition: int) -> TP:
+        return TP(self.table.changelog_topic_name, partition)
+
     def content(self, partition: int) -> dict[bytes, bytes]:
         return dict(self.table.partition_items(partition))
 
@@ -216,6 +219,21 @@ async def test_a_partition_whose_changelog_was_not_read_is_never_taken_for_recov
     assert isinstance(second.deaths[0], UnreadChangelogError)
     assert "read up to -1 of 0" in str(second.deaths[0])
     assert ("recovered", 0) not in [event[:2] for event in second.events]
+
+
+@pytest.mark.kafka
+async def test_a_recovery_that_a_rebalance_broke_off_is_not_complete(owner: Callable[..., Owner]) -> None:
+    """Faust says that it is; the next one is."""
+    first = owner()
+    async with running(first.app):
+        await first.save(0, a=b"1")
+        await first.table.on_rebalance(set(), set(), {first.changelog(0)})
+        first.app.tables.recovery.signal_recovery_start.set()
+        await first.table.on_recovery_completed({first.changelog(0)}, set())
+        assert 0 not in first.table.ready_partitions
+        await until(lambda: 0 in first.table.ready_partitions)
+        assert first.content(0) == {b"a": b"1"}
+    assert first.deaths == []
 
 
 @pytest.mark.kafka
