@@ -12,7 +12,7 @@ import aiokafka
 import faust
 from aiokafka.consumer.fetcher import Fetcher as AIOKafkaFetcher
 from aiokafka.consumer.fetcher import PartitionRecords
-from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.consumer.subscription_state import Assignment, SubscriptionState
 from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.app import App
 from faust.stores.rocksdb import RocksDBOptions, Store
@@ -72,6 +72,7 @@ METHODS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (Store, "persisted_offset", ("tp",)),
     (RocksDBOptions, "open", ("path", "read_only")),
     (RocksDBOptions, "as_options", ()),
+    (Assignment, "state_value", ("tp",)),
     (AIOKafkaFetcher, "fetched_records", ("partitions", "timeout", "max_records")),
     (PartitionRecords, "_unpack_records", ()),
     (BatchBuilder, "append", ("timestamp", "key", "value", "headers")),

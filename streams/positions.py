@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from aiokafka.consumer.subscription_state import TopicPartitionState
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -66,14 +67,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def position_now(self, tp: TP) -> int | None:
         """Return the offset that is read next; None where the partition is not assigned, or where that is not known yet."""
-        subscription = self._ensure_consumer()._subscription.subscription
-        state = (
-            subscription
-            and subscription.assignment
-            and subscription.assignment.state_value(driver.ensure_aiokafka_TP(tp))
-        )
-        position: int | None = state._position if state else None
-        return position
+        assignment, _ = self.token(tp)
+        state: TopicPartitionState | None = assignment and assignment.state_value(driver.ensure_aiokafka_TP(tp))
+        return None if state is None else state._position  # one read: the thread may change it meanwhile
 
     async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
         for tp in partitions:

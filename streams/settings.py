@@ -291,7 +291,7 @@ def _source(name: str, environment: Mapping[str, str], config: Path | None, valu
     """Return where a setting's value comes from; nothing where it has none, or where several settings are at odds."""
     variable = f"{PREFIX}{name}".upper()
     for found in environment:
-        if name and found.upper().partition("__")[0] == variable:
+        if found.upper().partition("__")[0] == variable:
             return f" (from the environment variable {found})"
     return f" (from {config})" if name in values else ""
 
