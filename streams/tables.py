@@ -319,11 +319,11 @@ class BulkTable(faust.Table[Any, Any]):
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        if self.app.tables.recovery.signal_recovery_start.is_set():
-            # Faust takes a rebalance that comes while it reads for the end of reading. The recovery that follows reads on.
-            return
         try:
             await super().on_recovery_completed(active_tps, standby_tps)
+            if self.app.tables.recovery.signal_recovery_start.is_set():
+                # Faust takes a rebalance that comes while it reads for the end of reading. The recovery that follows reads on.
+                return
             for tp in sorted(active_tps):
                 if tp.topic == self.changelog_topic_name and tp.partition not in self._ready:
                     self._recovered(tp)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import shutil
 import uuid
 from collections.abc import Callable
@@ -222,18 +224,43 @@ async def test_a_partition_whose_changelog_was_not_read_is_never_taken_for_recov
 
 
 @pytest.mark.kafka
-async def test_a_recovery_that_a_rebalance_broke_off_is_not_complete(owner: Callable[..., Owner]) -> None:
-    """Faust says that it is; the next one is."""
+async def test_a_rebalance_while_a_changelog_is_read_is_not_its_end(
+    owner: Callable[..., Owner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faust says that it is: here reading is held until a second worker has joined, and none has a state too few."""
+    values = {b"%d" % number: b"v" for number in range(50)}
     first = owner()
     async with running(first.app):
-        await first.save(0, a=b"1")
-        await first.table.on_rebalance(set(), set(), {first.changelog(0)})
-        first.app.tables.recovery.signal_recovery_start.set()
-        await first.table.on_recovery_completed({first.changelog(0)}, set())
-        assert 0 not in first.table.ready_partitions
-        await until(lambda: 0 in first.table.ready_partitions)
-        assert first.content(0) == {b"a": b"1"}
-    assert first.deaths == []
+        for partition in (0, 1):
+            await first.save(partition, **{key.decode(): value for key, value in values.items()})
+    second, third = owner("empty disk"), owner("other empty disk")
+    ready_after: list[frozenset[int]] = []
+    completed, resume = second.table.on_recovery_completed, second.app.consumer.resume_partitions
+
+    async def seen(active: set[TP], standby: set[TP]) -> None:
+        monkeypatch.setattr(second.app.consumer, "resume_partitions", resume)
+        await completed(active, standby)
+        ready_after.append(second.table.ready_partitions)
+
+    def not_changelogs(partitions: set[TP]) -> None:
+        resume({tp for tp in partitions if tp.topic != second.table.changelog_topic_name})
+
+    monkeypatch.setattr(second.table, "on_recovery_completed", seen)
+    monkeypatch.setattr(second.app.consumer, "resume_partitions", not_changelogs)
+    async with asyncio.TaskGroup() as group, contextlib.AsyncExitStack() as stack:
+        for one in (second, third):
+            stack.push_async_callback(one.app.stop)
+        group.create_task(second.app.start())  # comes back when all is read
+        recovery = second.app.tables.recovery
+        await until(lambda: recovery.in_recovery and recovery.active_highwaters[second.changelog(0)] == 49)
+        assert ready_after == []
+        group.create_task(third.app.start())
+        await until(lambda: second.table.ready_partitions | third.table.ready_partitions == {0, 1})
+        assert (len(ready_after), ready_after[0]) == (2, frozenset())  # the first time, the rebalance broke off what was held
+        for one in (second, third):
+            for partition in one.table.ready_partitions:
+                assert one.content(partition) == values
+    assert (second.deaths, third.deaths) == ([], [])
 
 
 @pytest.mark.kafka
