@@ -256,7 +256,7 @@ async def test_a_rebalance_while_a_changelog_is_read_is_not_its_end(
         assert ready_after == []
         group.create_task(third.app.start())
         await until(lambda: second.table.ready_partitions | third.table.ready_partitions == {0, 1})
-        assert (len(ready_after), ready_after[0]) == (2, frozenset())  # the first time, the rebalance broke off what was held
+        assert (len(ready_after), ready_after[0]) == (2, frozenset())  # what was held was broken off, and read anew
         for one in (second, third):
             for partition in one.table.ready_partitions:
                 assert one.content(partition) == values
