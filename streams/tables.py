@@ -323,6 +323,7 @@ class BulkTable(faust.Table[Any, Any]):
             await super().on_recovery_completed(active_tps, standby_tps)
             if self.app.tables.recovery.signal_recovery_start.is_set():
                 # Faust takes a rebalance that comes while it reads for the end of reading. The recovery that follows reads on.
+                log.info("%s: a rebalance broke off the reading of its changelog; it is read on", self.name)
                 return
             for tp in sorted(active_tps):
                 if tp.topic == self.changelog_topic_name and tp.partition not in self._ready:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from tests.faults.brokers_kit import ProxiedKafka
 from tests.faults.matrix import fault
+from tests.faults.processes import assigned_partitions
 from tests.faults.proxy import Proxy
 from tests.faults.world import WAIT_SECONDS, World
 from tests.kafka_support import eventually
 
 SESSION_SECONDS = 3.0
+SLOW_SECONDS = 0.3
+TURNS = 6
+READ_ON = "broke off the reading of its changelog"
 
 
 def _through_proxy(world: World, *names: str) -> Proxy:
@@ -58,3 +62,33 @@ def acks_lost(world: World) -> None:
     world.observed = {"swallowed": proxy.swallowed - before}
     assert proxy.swallowed - before == 6
     world.heal()
+
+
+@fault(36, "a rebalance while a changelog is read", "the worker's log: reading was broken off, and went on")
+def rebalance_while_reading(world: World) -> None:
+    """One worker dies; over a slow link the other one reads what it never had, and meanwhile the first one comes back."""
+    proxy = _through_proxy(world, "worker-1")
+    world.start_all("worker-2", "dispatch")
+    world.flows()
+    world.start_all("worker-1")
+    records = [record for number in (1, 2) for record in world.load.part(number)]
+    size = len(records) // TURNS + 1
+    turns = 0
+    while turns < TURNS and READ_ON not in world.running["worker-1"].log():
+        world.send_records(records[turns * size : (turns + 1) * size])
+        world.idle()
+        proxy.delay_seconds = SLOW_SECONDS
+        world.kill("worker-2")
+        eventually(lambda: _has_all(world, "worker-1"), WAIT_SECONDS, "worker-1 has all partitions")
+        world.start_all("worker-2")
+        proxy.heal()
+        turns += 1
+    assert READ_ON in world.running["worker-1"].log()
+    world.send_records(records[turns * size :])
+    world.sent_parts = 3
+    world.observed = {"turns": turns}
+    world.heal()
+
+
+def _has_all(world: World, name: str) -> bool:
+    return assigned_partitions(world, name) == world.topics.partitions

@@ -129,7 +129,7 @@ def too_many_workers(world: World) -> None:
     assigned: dict[str, int] = {}
 
     def spread() -> bool:
-        assigned.update((name, _tickets_partitions(world, name)) for name in names)
+        assigned.update((name, assigned_partitions(world, name)) for name in names)
         return sorted(assigned.values()) == [0, 1, 1, 1, 1]
 
     eventually(spread, WAIT_SECONDS, "four workers have a partition each, and one has none")
@@ -140,7 +140,8 @@ def too_many_workers(world: World) -> None:
     world.heal()
 
 
-def _tickets_partitions(world: World, name: str) -> int:
+def assigned_partitions(world: World, name: str) -> int:
+    """Return how many partitions of `hw.tickets` a worker says it has."""
     lines = world.metrics(name).splitlines()
     found = [line for line in lines if line.startswith("hw_partitions{") and "hw.tickets" in line]
     return sum(int(float(line.split()[-1])) for line in found)
