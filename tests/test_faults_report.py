@@ -95,5 +95,5 @@ def test_a_page_without_one_place_for_it_is_refused(page: str) -> None:
 
 
 def test_the_matrix_has_every_fault_and_each_says_how_it_is_injected() -> None:
-    assert sorted(faults()) == list(range(36))
+    assert sorted(faults()) == list(range(37))
     assert all(fault.inject.__doc__ and fault.observed for fault in faults().values())
