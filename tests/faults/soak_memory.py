@@ -35,6 +35,8 @@ class Life:
     mb_an_hour: float | None
     """the slope behind the warm-up; None where that is too short"""
     grows: bool
+    mb_by_minute: tuple[float, ...] = ()
+    """the median of each minute"""
 
 
 def slope_of(samples: list[Sample]) -> float:
@@ -58,7 +60,15 @@ def life_of(process: str, samples: list[Sample]) -> Life:
         round(middle, 1),
         None if slope is None else round(slope * 3600, 1),
         slope is not None and slope * stretch > GROWTH_SHARE_MAX * middle,
+        _by_minute(samples),
     )
+
+
+def _by_minute(samples: list[Sample]) -> tuple[float, ...]:
+    minutes: dict[int, list[float]] = defaultdict(list)
+    for at, size in samples:
+        minutes[int((at - samples[0][0]) // 60)].append(size)
+    return tuple(round(median(sizes), 1) for _, sizes in sorted(minutes.items()))
 
 
 @dataclass
