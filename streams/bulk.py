@@ -11,6 +11,7 @@ warning. Here a failure is an exception; whoever sends must not acknowledge its 
 import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from aiokafka.errors import MessageSizeTooLargeError
 
@@ -21,6 +22,10 @@ BATCH_OVERHEAD_BYTES = 512
 
 #: Longer than the producer tries by itself.
 SEND_SECONDS = 60.0
+
+#: Who may queue a batch for a partition next. While one is queued, the producer lets others try again and again, and counts the time
+#: of all their tries: of many that wait for a leader, the last ones would give up just when it is back.
+_turns: WeakKeyDictionary[Any, dict[tuple[str, int], asyncio.Lock]] = WeakKeyDictionary()
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -68,12 +73,14 @@ async def send_many(
     if not batches:
         return None
     futures: list[asyncio.Future[Any]] = []
+    turn = _turns.setdefault(producer, {}).setdefault((topic, partition), asyncio.Lock())
     try:
         # The producer gives up a batch by itself, but waits without end for metadata when it was stopped.
         async with asyncio.timeout(timeout_seconds):
-            for batch in batches:
-                batch.close()  # nobody else's records: the offsets are counted from the batch's first
-                futures.append(await producer.send_batch(batch, topic, partition=partition))
+            async with turn:
+                for batch in batches:
+                    batch.close()  # nobody else's records: the offsets are counted from the batch's first
+                    futures.append(await producer.send_batch(batch, topic, partition=partition))
             results = await asyncio.gather(*futures)
     except Exception as exc:
         await _settle(futures)

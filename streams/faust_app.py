@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import faust
 
 from streams.freeze import FreezeGuard
+from streams.recovery import EndingTables
 from streams.security import Security, security_of
 from streams.transport import Transport
 
@@ -53,6 +54,7 @@ def make_app(
         "broker_credentials": _credentials(security_of(bootstrap_servers)),
         "datadir": str(datadir),
         "store": "rocksdb://",
+        "TableManager": EndingTables,
         "autodiscover": False,
         "origin": None,
         "processing_guarantee": "at_least_once",
@@ -72,7 +74,7 @@ def make_app(
         "broker_commit_interval": commit_interval_seconds,
         "stream_wait_empty": True,
         # Counts deliveries, and one is a whole batch: what waits in memory is bounded by this times `max_batch_bytes`
-        # for each agent.
+        # for each agent; as many again are under way (batches.py).
         "stream_buffer_maxsize": 4,
         "stream_processing_timeout": 120.0,
         # producing

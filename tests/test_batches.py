@@ -38,6 +38,7 @@ class Stream:
 
     partitions: list[int]
     ends: bool = True
+    error: Exception | None = None
     consumer: Consumer = field(default_factory=Consumer)
     taken: int = 0
     acked: list[int] = field(default_factory=list)
@@ -51,6 +52,9 @@ class Stream:
             self.taken = number + 1
             message = SimpleNamespace(topic=TOPIC, partition=partition, tp=TP(TOPIC, partition))
             yield SimpleNamespace(number=number, value=[number], message=message, app=app)
+        if self.error is not None:
+            await _settled()
+            raise self.error
         if not self.ends:
             await asyncio.Event().wait()
 
@@ -141,7 +145,34 @@ async def test_a_failure_ends_the_process_and_what_is_under_way_is_not_acknowled
     handler.underway[1].set_exception(ValueError("no"))
     await agent
     assert [str(death) for death in deaths] == ["no"]
-    assert (stream.acked, stream.consumer.abandoned, sorted(handler.cancelled)) == ([], [1], [0, 2])
+    assert (stream.acked, sorted(stream.consumer.abandoned), sorted(handler.cancelled)) == ([], [0, 1, 2], [0, 2])
+
+
+async def test_a_stream_that_fails_ends_the_process_before_any_batch_is_cancelled() -> None:
+    handler, found = Handler(), []
+    stream = Stream([0, 1], error=OSError("no more"))
+
+    def die(exc: BaseException) -> None:
+        found.append((str(exc), sorted(handler.cancelled)))
+
+    await each_batch(stream, handler, die)
+    assert found == [("no more", [])]
+    assert (stream.acked, sorted(stream.consumer.abandoned)) == ([], [0, 1])
+
+
+async def test_a_batch_that_is_cancelled_from_elsewhere_ends_the_process() -> None:
+    """Nobody would notice, and the next batch would write over what it owes."""
+    deaths: list[BaseException] = []
+    stream, handler = Stream([0, 1], ends=False), Handler()
+    agent = asyncio.create_task(each_batch(stream, handler, deaths.append))
+    await _settled()
+    handler.underway[1].cancel()
+    await _settled()
+    assert [str(death) for death in deaths] == ["a batch of events-1 was cancelled"]
+    agent.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await agent
+    assert (len(deaths), sorted(stream.consumer.abandoned)) == (1, [0, 1])
 
 
 async def test_a_lost_partition_stops_no_other() -> None:
@@ -158,7 +189,8 @@ async def test_a_lost_partition_stops_no_other() -> None:
 
 @pytest.mark.parametrize("busy", [False, True])
 async def test_an_agent_that_is_stopped_leaves_nothing_running(busy: bool) -> None:
-    stream, handler = Stream([0, 1] if busy else [], ends=False), Handler()
+    """Not even the batch that waits for one of its partition: a rebalance waits for all that was taken."""
+    stream, handler = Stream([0, 1, 0] if busy else [], ends=False), Handler()
     agent = asyncio.create_task(each_batch(stream, handler, _never))
     await _settled()
     agent.cancel()
@@ -166,3 +198,4 @@ async def test_an_agent_that_is_stopped_leaves_nothing_running(busy: bool) -> No
         await agent
     assert (stream.acked, handler.underway) == ([], {})
     assert sorted(handler.cancelled) == ([0, 1] if busy else [])
+    assert sorted(stream.consumer.abandoned) == ([0, 1, 2] if busy else [])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -90,6 +92,35 @@ async def test_records_arrive_in_order_beside_others_that_never_cease(
             task.cancel()
     found = [one.value for one in read_all(kafka.bootstrap_servers, topic) if one.value != b"other"]
     assert found == [str(number).encode() for number in range(500)]
+
+
+async def test_senders_to_one_partition_take_turns_and_wait_for_no_other(
+    topic: str, producer: AIOKafkaProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The producer counts the time of all tries together: of many that wait for a leader, the last would give up as it comes back."""
+    send, opened = producer.send_batch, asyncio.Event()
+    trying: Counter[int] = Counter()
+
+    async def held(batch: Any, topic: str, *, partition: int) -> Any:
+        trying[partition] += 1
+        most[partition] = max(most[partition], trying[partition])
+        await opened.wait()
+        trying[partition] -= 1
+        return await send(batch, topic, partition=partition)
+
+    most: Counter[int] = Counter()
+    monkeypatch.setattr(producer, "send_batch", held)
+    senders = [
+        asyncio.create_task(send_many(producer, topic, number // 6, [Record(None, b"%d" % number)]))
+        for number in range(7)
+    ]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert trying == {0: 1, 1: 1}
+    opened.set()
+    sent = [one for one in await asyncio.gather(*senders) if one is not None]
+    assert [one.first for one in sent] == [0, 1, 2, 3, 4, 5, 0]
+    assert most == {0: 1, 1: 1}
 
 
 async def test_one_of_several_that_is_too_large_raises(topic: str, producer: AIOKafkaProducer) -> None:

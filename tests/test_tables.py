@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from faust.tables.recovery import RebalanceAgain, ServiceStopped
 from faust.types import TP
 from kafka.admin import NewTopic
 
@@ -19,6 +20,7 @@ from streams.admin import connect
 from streams.broker import EmbeddedKafka
 from streams.bulk import Record, SendError, send_many
 from streams.faust_app import producer_of
+from streams.recovery import RecoveryTimeoutError
 from streams.rocks import SCAN_CHUNK, RocksLimits, RocksStore
 from streams.tables import (
     BulkTable,
@@ -261,6 +263,22 @@ async def test_a_rebalance_while_a_changelog_is_read_is_not_its_end(
             for partition in one.table.ready_partitions:
                 assert one.content(partition) == values
     assert (second.deaths, third.deaths) == ([], [])
+
+
+async def test_a_wait_of_recovery_that_takes_too_long_ends_the_process_and_a_stop_does_not(tmp_path: Path) -> None:
+    """Faust takes the one for the other, and would never recover anything again."""
+    app = quick_app("127.0.0.1:1", "recovery", tmp_path, set())
+    recovery = app.tables.recovery
+    with pytest.raises(RecoveryTimeoutError, match=r"within 0\.01 s"):
+        await recovery._wait(asyncio.Event(), timeout=0.01)
+    await recovery._wait(asyncio.sleep(0), timeout=30)
+    recovery.signal_recovery_start.set()
+    with pytest.raises(RebalanceAgain):
+        await recovery._wait(asyncio.Event(), timeout=30)
+    recovery.signal_recovery_start.clear()
+    recovery._stopped.set()
+    with pytest.raises(ServiceStopped):
+        await recovery._wait(asyncio.Event(), timeout=30)
 
 
 @pytest.mark.kafka
