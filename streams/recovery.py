@@ -20,12 +20,13 @@ class EndingRecovery(Recovery):
 
     async def _wait(self, coro: Any, timeout: Any = None) -> None:  # noqa: ASYNC109 - Faust's own
         """Return when it is done. Raises RebalanceAgain, ServiceStopped, and RecoveryTimeoutError, which crashes the app."""
-        result = await self.wait_first(coro, self.signal_recovery_start, timeout=timeout)
+        again: Any = self.signal_recovery_start
+        result = await self.wait_first(coro, again, timeout=timeout)
         if result.stopped:
             if self.should_stop:
                 raise ServiceStopped()
             raise RecoveryTimeoutError(f"tables cannot be recovered: Kafka did not answer within {timeout:g} s")
-        if self.signal_recovery_start in result.done:
+        if again in result.done:
             raise RebalanceAgain()
 
 
