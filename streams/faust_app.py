@@ -74,7 +74,7 @@ def make_app(
         "broker_commit_interval": commit_interval_seconds,
         "stream_wait_empty": True,
         # Counts deliveries, and one is a whole batch: what waits in memory is bounded by this times `max_batch_bytes`
-        # for each agent; as many again are under way (batches.py).
+        # for each agent.
         "stream_buffer_maxsize": 4,
         "stream_processing_timeout": 120.0,
         # producing

@@ -5,8 +5,8 @@ Rules
       records and bytes. The topic is declared with key_serializer="raw", value_serializer="raw". `await
       stream.ack(event)` acknowledges them all. Other topics work as in stock Faust.
     - Use `each_batch` as an agent's body: nothing escapes it, a failure ends the process without committing.
-    - One agent actor per topic (concurrency 1); batches of different partitions are handled at once, those of one in
-      order. Offsets are committed up to a partition's first delivery that is not acknowledged.
+    - One agent actor per topic (concurrency 1). Offsets are committed up to the first delivery that is not
+      acknowledged.
     - A changelog of a table with `changelog_in_batches` is recovered in batches too. Standbys and global tables are
       refused.
 

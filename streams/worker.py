@@ -225,11 +225,7 @@ class Worker:
             reached(Failpoint.WORKER_BEFORE_STATE)
             await table.flush(partition, producer_of(self.app))
             reached(Failpoint.WORKER_AFTER_STATE)
-            try:
-                await self._send(outs)
-            except asyncio.CancelledError:
-                opened.pop(partition, None)  # whoever opens it next finds what is owed
-                raise
+            await self._send(outs)
             reached(Failpoint.WORKER_BEFORE_ACK)
             if opened.get(partition) is not at_work:  # before another piece is written over whatever is there now
                 raise PartitionLostError(f"{table.name}-{partition} went away while a batch was done")
