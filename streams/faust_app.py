@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 import faust
 
 from streams.freeze import FreezeGuard
-from streams.recovery import EndingTables
 from streams.security import Security, security_of
 from streams.transport import Transport
 
@@ -54,7 +53,6 @@ def make_app(
         "broker_credentials": _credentials(security_of(bootstrap_servers)),
         "datadir": str(datadir),
         "store": "rocksdb://",
-        "TableManager": EndingTables,
         "autodiscover": False,
         "origin": None,
         "processing_guarantee": "at_least_once",
