@@ -3,52 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from faust.types import TP
 
 from streams.batches import PartitionLostError, each_batch
-
-TOPIC = "events"
-
-
-@dataclass
-class Consumer:
-    """What is asked of Faust's consumer, and what it was told."""
-
-    obsolete: set[int] = field(default_factory=set)
-    abandoned: list[int] = field(default_factory=list)
-
-    def is_obsolete(self, event: Any) -> bool:
-        return event.number in self.obsolete
-
-    def abandon(self, event: Any) -> None:
-        self.abandoned.append(event.number)
-
-
-@dataclass
-class Stream:
-    """Batches numbered from 0, each of a partition; then the stream ends."""
-
-    partitions: list[int]
-    consumer: Consumer = field(default_factory=Consumer)
-    acked: list[int] = field(default_factory=list)
-
-    def noack(self) -> Stream:
-        return self
-
-    async def events(self) -> AsyncIterator[Any]:
-        app = SimpleNamespace(consumer=self.consumer)
-        for number, partition in enumerate(self.partitions):
-            message = SimpleNamespace(topic=TOPIC, partition=partition, tp=TP(TOPIC, partition))
-            yield SimpleNamespace(number=number, value=[number], message=message, app=app)
-
-    async def ack(self, event: Any) -> None:
-        self.acked.append(event.number)
+from tests.batch_support import BatchStream
 
 
 class Handler:
@@ -81,20 +40,26 @@ def _never(exc: BaseException) -> None:
     raise AssertionError("nothing fails here") from exc
 
 
+def _batches(*partitions: int) -> BatchStream:
+    """Return a stream of batches that are numbered from 0, one for each of these partitions."""
+    return BatchStream([(partition, [number]) for number, partition in enumerate(partitions)])
+
+
 async def test_batches_are_handled_and_acknowledged_in_order() -> None:
-    stream, handler = Stream([0, 1, 0]), Handler()
+    stream, handler = _batches(0, 1, 0), Handler()
     agent = asyncio.create_task(each_batch(stream, handler, _never))
     for number in range(3):
         await _settled()
-        assert (handler.began, stream.acked) == (list(range(number + 1)), list(range(number)))
+        assert (handler.began, stream.acked) == (list(range(number + 1)), [[done] for done in range(number)])
         handler.underway[number].set_result(None)
+    stream.done.set()
     await agent
-    assert stream.acked == [0, 1, 2]
+    assert stream.acked == [[0], [1], [2]]
 
 
 async def test_a_failure_ends_the_process_and_nothing_is_acknowledged_after_it() -> None:
     deaths: list[BaseException] = []
-    stream, handler = Stream([0, 1, 2]), Handler()
+    stream, handler = _batches(0, 1, 2), Handler()
     agent = asyncio.create_task(each_batch(stream, handler, deaths.append))
     await _settled()
     handler.underway[0].set_result(None)
@@ -102,23 +67,24 @@ async def test_a_failure_ends_the_process_and_nothing_is_acknowledged_after_it()
     handler.underway[1].set_exception(ValueError("no"))
     await agent
     assert [str(death) for death in deaths] == ["no"]
-    assert (stream.acked, stream.consumer.abandoned, handler.began) == ([0], [1], [0, 1])
+    assert (stream.acked, stream.let_go, handler.began) == ([[0]], [[1]], [0, 1])
 
 
 async def test_a_lost_partition_stops_no_other() -> None:
-    stream, handler = Stream([0, 1, 0]), Handler()
-    stream.consumer.obsolete.add(2)
+    stream, handler = _batches(0, 1, 0), Handler()
+    stream.obsolete = [[2]]
     agent = asyncio.create_task(each_batch(stream, handler, _never))
     await _settled()
     handler.underway[0].set_exception(PartitionLostError("gone"))
     await _settled()
     handler.underway[1].set_result(None)
+    stream.done.set()
     await agent
-    assert (stream.acked, stream.consumer.abandoned, handler.began) == ([1], [0, 2], [0, 1])
+    assert (stream.acked, stream.let_go, handler.began) == ([[1]], [[0], [2]], [0, 1])
 
 
 async def test_an_agent_that_is_stopped_leaves_nothing_running() -> None:
-    stream, handler = Stream([0, 1]), Handler()
+    stream, handler = _batches(0, 1), Handler()
     agent = asyncio.create_task(each_batch(stream, handler, _never))
     await _settled()
     agent.cancel()

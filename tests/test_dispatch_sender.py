@@ -22,6 +22,7 @@ from streams.dispatch_lanes import Lanes
 from streams.dispatch_sender import Sender, Shell
 from streams.metrics_dispatch import DispatchMetrics
 from tests.alerting_support import LOOPBACK, make_alert, make_subscriber, raw_server, read_request
+from tests.batch_support import BatchStream
 from tests.directory_support import make_directory
 
 NOW = 1_750_208_400 * SECOND
@@ -273,42 +274,8 @@ async def test_what_was_delivered_before_a_restart_is_not_sent_once_that_is_read
 # -- lanes
 
 
-class Stream:
-    """What a lane needs of a Faust stream: events, acknowledgements, and letting go."""
-
-    def __init__(self, events: list[tuple[int, list[int]]]) -> None:
-        self.acked: list[list[int]] = []
-        self.let_go: list[list[int]] = []
-        self.obsolete: list[list[int]] = []
-        self.done = asyncio.Event()
-        self._events = events
-
-    def noack(self) -> Stream:
-        return self
-
-    async def events(self) -> AsyncIterator[Any]:
-        for partition, records in self._events:
-            yield _Event(self, partition, records)
-        await self.done.wait()
-
-    async def ack(self, event: Any) -> None:
-        self.acked.append(event.value)
-
-    def abandon(self, event: Any) -> None:
-        self.let_go.append(event.value)
-
-    def is_obsolete(self, event: Any) -> bool:
-        return event.value in self.obsolete
-
-
-class _Event:
-    def __init__(self, stream: Stream, partition: int, records: list[int]) -> None:
-        self.value, self.message, self.app = records, self, self
-        self.partition, self.consumer = partition, stream
-
-
 async def test_partitions_do_not_wait_for_each_other_but_each_keeps_its_order() -> None:
-    stream = Stream([(0, [1]), (0, [2]), (1, [11]), (0, [3]), (1, [12])])
+    stream = BatchStream([(0, [1]), (0, [2]), (1, [11]), (0, [3]), (1, [12])])
     held, taken = asyncio.Event(), dict[int, list[int]]()
 
     async def handle(partition: int, records: list[int]) -> None:
@@ -327,7 +294,7 @@ async def test_partitions_do_not_wait_for_each_other_but_each_keeps_its_order() 
 
 
 async def test_a_lost_partitions_batch_is_let_go_and_a_failure_ends_the_process() -> None:
-    stream = Stream([(0, [1]), (1, [11])])
+    stream = BatchStream([(0, [1]), (1, [11])])
     died: list[BaseException] = []
 
     async def handle(partition: int, records: list[int]) -> None:
@@ -341,7 +308,7 @@ async def test_a_lost_partitions_batch_is_let_go_and_a_failure_ends_the_process(
 
 
 async def test_a_lane_that_ends_by_itself_ends_the_process() -> None:
-    stream = Stream([(0, [1])])
+    stream = BatchStream([(0, [1])])
     died: list[BaseException] = []
 
     async def handle(partition: int, records: list[int]) -> None:
@@ -355,7 +322,7 @@ async def test_a_lane_that_ends_by_itself_ends_the_process() -> None:
 
 
 async def test_what_comes_again_after_earlier_ones_is_not_taken_out_of_order() -> None:
-    stream = Stream([(0, [1]), (0, [2]), (0, [3])])
+    stream = BatchStream([(0, [1]), (0, [2]), (0, [3])])
     stream.obsolete = [[2]]
     taken: list[int] = []
 

@@ -48,6 +48,11 @@ def test_what_fills_up_at_first_is_no_growth() -> None:
     assert (life.grows, life.mb_an_hour, life.peak_mb) == (False, 0.0, 200.0)
 
 
+def test_the_size_is_told_minute_by_minute() -> None:
+    life = life_of("worker-2", [(7.0 + 20 * number, 100.0 + number // 3) for number in range(7)])
+    assert life.mb_by_minute == (100.0, 101.0, 102.0)
+
+
 def test_a_short_life_is_not_judged() -> None:
     life = life_of("worker-1", _samples(JUDGED_SECONDS_MIN / 60, 1_000.0))
     assert (life.mb_an_hour, life.grows) == (None, False)
@@ -55,9 +60,9 @@ def test_a_short_life_is_not_judged() -> None:
 
 def test_the_result_names_those_that_grow_and_the_peaks_of_every_life() -> None:
     lives = [
-        Life("worker-1", 60, 210.0, 205.0, None, False),
-        Life("worker-1", 70, 220.0, 205.0, None, False),
-        Life("worker-2", 1800, 300.0, 280.0, 99.0, True),
+        Life("worker-1", 60, 210.0, 205.0, None, False, ()),
+        Life("worker-1", 70, 220.0, 205.0, None, False, ()),
+        Life("worker-2", 1800, 300.0, 280.0, 99.0, True, ()),
     ]
     result = told(lives)
     assert result["grows"] == ["worker-2"]

@@ -247,10 +247,8 @@ async def test_a_rebalance_while_a_changelog_is_read_is_not_its_end(
 
     monkeypatch.setattr(second.table, "on_recovery_completed", seen)
     monkeypatch.setattr(second.app.consumer, "resume_partitions", not_changelogs)
-    async with (
-        contextlib.AsyncExitStack() as stack,
-        asyncio.TaskGroup() as group,
-    ):  # all have started before they are stopped
+    # In this order: all have started before they are stopped.
+    async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         for one in (second, third):
             stack.push_async_callback(one.app.stop)
         group.create_task(second.app.start())  # comes back when all is read

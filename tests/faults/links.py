@@ -9,7 +9,6 @@ from tests.faults.proxy import Proxy
 from tests.faults.world import WAIT_SECONDS, World
 from tests.kafka_support import eventually
 
-SESSION_SECONDS = 3.0
 SLOW_SECONDS = 0.3
 TURNS = 6
 READ_ON = "broke off the reading of its changelog"
@@ -71,24 +70,23 @@ def rebalance_while_reading(world: World) -> None:
     world.start_all("worker-2", "dispatch")
     world.flows()
     world.start_all("worker-1")
-    records = [record for number in (1, 2) for record in world.load.part(number)]
-    size = len(records) // TURNS + 1
-    turns = 0
+    pieces, turns = world.load.middle(TURNS), 0
     while turns < TURNS and READ_ON not in world.running["worker-1"].log():
-        world.send_records(records[turns * size : (turns + 1) * size])
+        world.send_records(pieces[turns])
         world.idle()
         proxy.delay_seconds = SLOW_SECONDS
         world.kill("worker-2")
-        eventually(lambda: _has_all(world, "worker-1"), WAIT_SECONDS, "worker-1 has all partitions")
+        eventually(
+            lambda: assigned_partitions(world, "worker-1") == world.topics.partitions,
+            WAIT_SECONDS,
+            "worker-1 has all partitions",
+        )
         world.start_all("worker-2")
         proxy.heal()
         turns += 1
     assert READ_ON in world.running["worker-1"].log()
-    world.send_records(records[turns * size :])
+    for records in pieces[turns:]:
+        world.send_records(records)
     world.sent_parts = 3
     world.observed = {"turns": turns}
     world.heal()
-
-
-def _has_all(world: World, name: str) -> bool:
-    return assigned_partitions(world, name) == world.topics.partitions

@@ -50,6 +50,12 @@ class Load:
         size = len(self.records)
         return self.records[number * size // of : (number + 1) * size // of]
 
+    def middle(self, pieces: int) -> list[list[dict[str, Any]]]:
+        """Return the second and the third quarter, cut into so many pieces; the last ones may be smaller."""
+        records = [*self.part(1), *self.part(2)]
+        size = len(records) // pieces + 1
+        return [records[number * size : (number + 1) * size] for number in range(pieces)]
+
     @cached_property
     def unfaulted(self) -> Run:
         """Return what the driver says of the load: the run in which nothing fails."""

@@ -104,11 +104,9 @@ def join_and_leave(world: World) -> None:
     world.start_all("worker-1", "dispatch")
     world.flows()
     chance = random.Random(world.load.seed)
-    records = [record for number in (1, 2) for record in world.load.part(number)]
-    size = len(records) // JOINS + 1
-    for turn in range(JOINS):
+    for records in world.load.middle(JOINS):
         world.start_all("worker-2")
-        world.send(_bytes(records[turn * size : (turn + 1) * size]))
+        world.send_records(records)
         world.down.add("worker-2")
         if chance.random() < 0.5:
             assert world.running["worker-2"].stop(30) == 0
@@ -145,9 +143,3 @@ def assigned_partitions(world: World, name: str) -> int:
     lines = world.metrics(name).splitlines()
     found = [line for line in lines if line.startswith("hw_partitions{") and "hw.tickets" in line]
     return sum(int(float(line.split()[-1])) for line in found)
-
-
-def _bytes(records: list[dict[str, object]]) -> list[bytes]:
-    from tests.live_support import to_bytes
-
-    return to_bytes(records)

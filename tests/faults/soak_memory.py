@@ -35,7 +35,7 @@ class Life:
     mb_an_hour: float | None
     """the slope behind the warm-up; None where that is too short"""
     grows: bool
-    mb_by_minute: tuple[float, ...] = ()
+    mb_by_minute: tuple[float, ...]
     """the median of each minute"""
 
 
