@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import faust
 
 from streams.freeze import FreezeGuard
+from streams.recovery import EndingTables
 from streams.security import Security, security_of
 from streams.transport import Transport
 
@@ -53,6 +54,7 @@ def make_app(
         "broker_credentials": _credentials(security_of(bootstrap_servers)),
         "datadir": str(datadir),
         "store": "rocksdb://",
+        "TableManager": EndingTables,
         "autodiscover": False,
         "origin": None,
         "processing_guarantee": "at_least_once",
@@ -156,6 +158,8 @@ def run_worker(app: faust.App, *, loglevel: str = "WARNING", on_ready: Callable[
     worker._schedule_shutdown = schedule_shutdown
     guard: FreezeGuard = app.freeze_guard  # type: ignore[attr-defined]
     guard.start(die)
+    tables: Any = app.tables
+    tables.on_recovery_timeout = die
     status: Any = 1
     try:
         worker.execute_from_commandline()

@@ -64,6 +64,7 @@ METHODS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (Collection, "_new_store", ()),
     (TableManager, "add", ("table",)),
     (Recovery, "on_recovery_completed", ("generation_id",)),
+    (Recovery, "_wait", ("coro", "timeout")),
     (Recovery, "flush_buffers", ()),
     (Recovery, "_build_highwaters", ("consumer", "tps", "destination", "title")),
     (Store, "_open_for_partition", ("partition",)),
@@ -94,7 +95,7 @@ ATTRIBUTES: tuple[tuple[type, tuple[str, ...]], ...] = (
     ),
     (Consumer, ("flow_active", "can_resume_flow", "suspend_flow", "consumer_stopped_errors")),
     (Recovery, ("active_highwaters", "active_offsets", "active_tps", "signal_recovery_start")),
-    (TableManager, ("_changelogs", "changelog_topics")),
+    (TableManager, ("_changelogs", "_recovery", "changelog_topics")),
     (SubscriptionState, ("subscription",)),
     (Store, ("offset_key", "_dbs")),
 )
