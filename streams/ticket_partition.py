@@ -1,6 +1,5 @@
 """The tickets agent's work on one partition: events, facts and ticks in; new states, warnings and messages out."""
 
-import heapq
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +28,7 @@ from rules.messages import (
 from rules.state import TicketState, decode_state, encode_state
 from rules.tickets import ConflictingBody, Output, RefusedMerge, Step, TooLarge, on_message, on_time, review
 from streams.batches import PartitionLostError
+from streams.deadlines import Deadlines
 from streams.erasing import Erasures
 from streams.expiring import TicketExpiry, Walk
 from streams.partition import (
@@ -104,8 +104,7 @@ class TicketPartition:
         self.keys = opened.keys
         self._erasures = Erasures(partition, table)
         self._expiry = TicketExpiry(Walk(partition, table, first_offset, committed), keep)
-        self._heap = opened.deadlines
-        heapq.heapify(self._heap)
+        self.deadlines = Deadlines(opened.deadlines)
         stored = table.get(partition, CLOCK_KEY)
         self.clock = int(stored) if stored else 0
         judged_by = table.get(partition, RECKONING_KEY)
@@ -128,7 +127,7 @@ class TicketPartition:
 
     def next_due(self) -> int | None:
         """Return the instant of the next deadline, in microseconds."""
-        return self._heap[0][0] if self._heap else None
+        return self.deadlines.next_due()
 
     def pieces(self, records: Sequence[Incoming]) -> Iterator[list[Out]]:
         """Apply a batch piece by piece, most often in one: each writes its touched keys once, and yields what it owes.
@@ -304,8 +303,8 @@ class TicketPartition:
         self, touched: Touched[TicketState], offset: int, source_ts: int | None, before: int | None = None
     ) -> None:
         limit = self.clock if before is None else before - 1
-        while self._heap and self._heap[0][0] <= limit:
-            due_at, key = heapq.heappop(self._heap)
+        while due := self.deadlines.pop(limit):
+            due_at, key = due
             state, _ = self._load(touched, key, offset)
             if state.due_at != due_at:
                 continue  # it was moved since
@@ -385,8 +384,7 @@ class TicketPartition:
         offset: int,
         source_ts: int | None,
     ) -> None:
-        if state.due_at is not None and state.due_at != before.due_at:
-            heapq.heappush(self._heap, (state.due_at, state.ticket_id))
+        self.deadlines.move(state.ticket_id, before.due_at, state.due_at)
         offset = max(offset, touched.offsets.get(state.ticket_id, -1))
         touched.change(
             state.ticket_id, state, offset, (out for one in outputs if (out := self._out(one, offset, source_ts)))

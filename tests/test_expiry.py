@@ -203,7 +203,7 @@ def test_the_number_of_keys_stays_bounded_over_many_years() -> None:
         most = max(most, len(service.kept))
         assert service.agent.at_work.keys == len(service.kept)
     assert most <= KEEP_DAYS / 10 + 4
-    assert len(service.agent.at_work._heap) <= most
+    assert len(service.agent.at_work.deadlines) <= most
 
 
 # -- what comes afterwards
