@@ -21,6 +21,7 @@ class Deadlines:
         self._heap = deadlines
         heapq.heapify(self._heap)
         self._stale: set[Deadline] = set()
+        self._doubles = 0
         self._taken: Deadline | None = None
 
     def __len__(self) -> int:
@@ -45,10 +46,13 @@ class Deadlines:
             return
         if after is not None:
             heapq.heappush(self._heap, (after, ticket_id))
-            self._stale.discard((after, ticket_id))  # back to where it was; that it now stands there twice does no harm
+            if (after, ticket_id) in self._stale:  # back to where it was; that it now stands there twice does no harm
+                self._stale.remove((after, ticket_id))
+                self._doubles += 1
         if before is not None and (before, ticket_id) != self._taken:
             self._stale.add((before, ticket_id))
-            if len(self._stale) > max(STALE_MIN, len(self._heap) // 2):
-                self._heap = [one for one in self._heap if one not in self._stale]
+            if len(self._stale) + self._doubles > max(STALE_MIN, len(self._heap) // 2):
+                self._heap = list(set(self._heap) - self._stale)
                 heapq.heapify(self._heap)
                 self._stale.clear()
+                self._doubles = 0

@@ -56,6 +56,16 @@ def test_what_was_moved_does_not_pile_up() -> None:
     assert most <= 2 * STALE_MIN + 2
 
 
+def test_one_that_goes_away_and_comes_back_does_not_pile_up() -> None:
+    deadlines, far = Deadlines([]), 10**15
+    deadlines.move("T-1", None, far)
+    for number in range(5 * STALE_MIN):
+        deadlines.move("T-1", far, number)
+        deadlines.move("T-1", number, far)
+        assert len(deadlines) <= 2 * STALE_MIN + 2
+    assert (far, "T-1") in [deadlines.pop(far) for _ in range(len(deadlines))]
+
+
 def test_a_deadline_that_goes_away_and_comes_back_holds() -> None:
     deadlines = Deadlines([(7, "T-1")])
     deadlines.move("T-1", 7, 9)
