@@ -4,11 +4,11 @@ It passes messages between tickets and citizens as the live topics do, each to t
 heap. Backtests, `explain` and tests run on it; what it says is what the live service says.
 """
 
-import heapq
 from collections import deque
 
 from models.alert import Alert
 from rules.citizens import CitizenState, on_claim
+from rules.deadline_heap import DeadlineHeap
 from rules.engine import Engine
 from rules.event import Event
 from rules.matter import MatterConfig
@@ -29,14 +29,15 @@ class Driver:
         self.citizens: dict[str, CitizenState] = {}
         self.clock = 0
         self.alarms: list[ConflictingBody | RefusedMerge | TooLarge] = []
-        self._heap: list[tuple[int, str]] = []
+        self._deadlines = DeadlineHeap([])
         self._queue: deque[Message] = deque()
 
     def feed(self, event: Event) -> list[Alert]:
         """Take one event, and return the warnings' versions that follow from it, in issue order."""
         issued: list[Alert] = []
         if event.at > self.clock:
-            if self._heap and self._heap[0][0] < event.at:
+            due = self._deadlines.next_due()
+            if due is not None and due < event.at:
                 issued = self.advance(event.at - 1)
             self.clock = event.at
         state = self.tickets.get(event.ticket_id) or TicketState(event.ticket_id)
@@ -48,8 +49,8 @@ class Driver:
     def advance(self, instant: int) -> list[Alert]:
         """Move the clock to an instant, and return what the deadlines up to it bring."""
         issued: list[Alert] = []
-        while self._heap and self._heap[0][0] <= instant:
-            due_at, ticket_id = heapq.heappop(self._heap)
+        while due := self._deadlines.pop(instant):
+            due_at, ticket_id = due
             state = self.tickets[ticket_id]
             if state.due_at != due_at:
                 continue  # it was moved since
@@ -72,8 +73,7 @@ class Driver:
 
     def _take(self, before: TicketState, state: TicketState, outputs: list[Output], issued: list[Alert]) -> None:
         self.tickets[state.ticket_id] = state
-        if state.due_at is not None and before.due_at != state.due_at:
-            heapq.heappush(self._heap, (state.due_at, state.ticket_id))
+        self._deadlines.move(state.ticket_id, before.due_at, state.due_at)
         for output in outputs:
             match output:
                 case Alert():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from models.alert import Alert
 from models.quarantine import RejectionReason
 from rules.calendar import BUILT_IN_VERSION
+from rules.deadline_heap import DeadlineHeap
 from rules.engine import Engine
 from rules.event import Event
 from rules.expiry import latest_of, on_farewell, on_parted
@@ -28,7 +29,6 @@ from rules.messages import (
 from rules.state import TicketState, decode_state, encode_state
 from rules.tickets import ConflictingBody, Output, RefusedMerge, Step, TooLarge, on_message, on_time, review
 from streams.batches import PartitionLostError
-from streams.deadlines import Deadlines
 from streams.erasing import Erasures
 from streams.expiring import TicketExpiry, Walk
 from streams.partition import (
@@ -104,7 +104,7 @@ class TicketPartition:
         self.keys = opened.keys
         self._erasures = Erasures(partition, table)
         self._expiry = TicketExpiry(Walk(partition, table, first_offset, committed), keep)
-        self.deadlines = Deadlines(opened.deadlines)
+        self.deadlines = DeadlineHeap(opened.deadlines)
         stored = table.get(partition, CLOCK_KEY)
         self.clock = int(stored) if stored else 0
         judged_by = table.get(partition, RECKONING_KEY)

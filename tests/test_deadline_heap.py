@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import streams.deadlines
-from streams.deadlines import STALE_MIN, Deadlines
+import rules.deadline_heap
+from rules.deadline_heap import STALE_MIN, DeadlineHeap
 
 MOVES = st.lists(
     st.tuples(st.sampled_from("abcd"), st.one_of(st.none(), st.integers(0, 30)), st.booleans()), max_size=400
 )
 
 
-def come_up(deadlines: Deadlines, held: dict[str, int], limit: int) -> list[tuple[int, str]]:
+def come_up(deadlines: DeadlineHeap, held: dict[str, int], limit: int) -> list[tuple[int, str]]:
     """Take what is due up to an instant as a partition does: what was moved since is passed over, the rest has come."""
     found = []
     while due := deadlines.pop(limit):
@@ -30,9 +30,9 @@ def test_each_deadline_that_holds_comes_up_once_and_in_order(
     moves: list[tuple[str, int | None, bool]], stale_min: int
 ) -> None:
     held, clock = {"a": 3, "b": 1}, -1
-    deadlines = Deadlines([(3, "a"), (1, "b")])
+    deadlines = DeadlineHeap([(3, "a"), (1, "b")])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streams.deadlines, "STALE_MIN", stale_min)
+        patch.setattr(rules.deadline_heap, "STALE_MIN", stale_min)
         for ticket, after, passes in moves:
             deadlines.move(ticket, held.get(ticket), after)
             held = {key: at for key, at in held.items() if key != ticket} | ({} if after is None else {ticket: after})
@@ -46,7 +46,7 @@ def test_each_deadline_that_holds_comes_up_once_and_in_order(
 
 def test_what_was_moved_does_not_pile_up() -> None:
     """Tickets whose far deadlines are met in time, over and over; only a few are ever open."""
-    deadlines, most = Deadlines([]), 0
+    deadlines, most = DeadlineHeap([]), 0
     for number in range(20 * STALE_MIN):
         ticket = f"T-{number}"
         deadlines.move(ticket, None, 10**15 + number)
@@ -57,7 +57,7 @@ def test_what_was_moved_does_not_pile_up() -> None:
 
 
 def test_one_that_goes_away_and_comes_back_does_not_pile_up() -> None:
-    deadlines, far = Deadlines([]), 10**15
+    deadlines, far = DeadlineHeap([]), 10**15
     deadlines.move("T-1", None, far)
     for number in range(5 * STALE_MIN):
         deadlines.move("T-1", far, number)
@@ -67,7 +67,7 @@ def test_one_that_goes_away_and_comes_back_does_not_pile_up() -> None:
 
 
 def test_a_deadline_that_goes_away_and_comes_back_holds() -> None:
-    deadlines = Deadlines([(7, "T-1")])
+    deadlines = DeadlineHeap([(7, "T-1")])
     deadlines.move("T-1", 7, 9)
     deadlines.move("T-1", 9, 7)
     for number in range(2 * STALE_MIN):

@@ -1,4 +1,4 @@
-"""The deadlines of one partition, the next one first."""
+"""The deadlines of tickets, the next one first."""
 
 import heapq
 
@@ -9,11 +9,11 @@ Deadline = tuple[int, str]
 STALE_MIN = 256
 
 
-class Deadlines:
+class DeadlineHeap:
     """A heap that forgets deadlines that were moved.
 
-    One that was moved stays in the heap, where it is not worth searching, until it comes up or as many are stale as count: then all
-    stale ones go at once. Without this a heap grows with the tickets that were, not with those that are open.
+    One that was moved stays in the heap, where it is not worth searching, until it comes up or half as many were moved as are kept:
+    then all stale ones go at once. Without this a heap grows with the tickets that were, not with those that are open.
     """
 
     def __init__(self, deadlines: list[Deadline]) -> None:
@@ -21,8 +21,7 @@ class Deadlines:
         self._heap = deadlines
         heapq.heapify(self._heap)
         self._stale: set[Deadline] = set()
-        self._doubles = 0
-        self._taken: Deadline | None = None
+        self._moved = 0
 
     def __len__(self) -> int:
         """Return how many are kept, stale ones included."""
@@ -36,9 +35,9 @@ class Deadlines:
         """Take out and return the first one up to an instant, which may be stale; None where there is none."""
         if not self._heap or self._heap[0][0] > limit:
             return None
-        self._taken = heapq.heappop(self._heap)
-        self._stale.discard(self._taken)
-        return self._taken
+        first = heapq.heappop(self._heap)
+        self._stale.discard(first)
+        return first
 
     def move(self, ticket_id: str, before: int | None, after: int | None) -> None:
         """Let a ticket's deadline be another instant, or none."""
@@ -46,13 +45,15 @@ class Deadlines:
             return
         if after is not None:
             heapq.heappush(self._heap, (after, ticket_id))
-            if (after, ticket_id) in self._stale:  # back to where it was; that it now stands there twice does no harm
-                self._stale.remove((after, ticket_id))
-                self._doubles += 1
-        if before is not None and (before, ticket_id) != self._taken:
+            self._stale.discard((after, ticket_id))  # back to where it was; that it now stands there twice does no harm
+        if before is not None:
             self._stale.add((before, ticket_id))
-            if len(self._stale) + self._doubles > max(STALE_MIN, len(self._heap) // 2):
-                self._heap = list(set(self._heap) - self._stale)
-                heapq.heapify(self._heap)
-                self._stale.clear()
-                self._doubles = 0
+            self._moved += 1
+            if self._moved > max(STALE_MIN, len(self._heap) // 2):
+                self._forget_stale()
+
+    def _forget_stale(self) -> None:
+        self._heap = list(set(self._heap) - self._stale)
+        heapq.heapify(self._heap)
+        self._stale.clear()
+        self._moved = 0
