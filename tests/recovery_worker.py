@@ -22,9 +22,8 @@ async def unanswered(*_: Any) -> None:
 def main() -> None:
     bootstrap_servers, app_id, datadir, *mode = sys.argv[1:]
     logging.basicConfig(level=logging.WARNING)
-    app = quick_app(
-        bootstrap_servers, app_id, Path(datadir), set(), **({"broker_request_timeout": 6.0} if mode else {})
-    )
+    settings = {"broker_request_timeout": 6.0} if mode else {}
+    app = quick_app(bootstrap_servers, app_id, Path(datadir), set(), **settings)
     app.tables.add(BulkTable(app, name="states", partitions=2, type_id=3, schema=2, die=die))
     if mode:
         BatchConsumer.highwaters = unanswered  # type: ignore[assignment,method-assign]

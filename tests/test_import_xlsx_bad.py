@@ -8,10 +8,11 @@ import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from streams.importing import ImportFault, open_table, xlsx_strings
+from streams.importing import ImportFault, open_table, xlsx, xlsx_strings
 from streams.importing.mapping import Input
 from streams.importing.xlsx import XlsxFile
 from streams.importing.xlsx_package import DEPTH_MAX, ENTRIES_MAX
@@ -213,13 +214,20 @@ def test_more_shared_texts_than_memory_has_room_for_are_refused(
     refused(raw_book(tmp_path, header_row(), parts), r"sharedStrings\.xml: more than 3 different texts: .* as CSV")
 
 
-def test_merged_cells_that_overlap_are_refused(tmp_path: Path) -> None:
+def test_merged_cells_that_overlap_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     merges = '<mergeCell ref="A1:XFD2"/>' * 100_000
     sheet = f"<worksheet {MAIN}><sheetData>{header_row()}</sheetData><mergeCells>{merges}</mergeCells></worksheet>"
     path = raw_book(tmp_path, sheet.encode())
-    # Looked at one by one, these are three thousand million cells, and the test would not end.
+    spread, looked_at = xlsx._OpenSheet._spread, []
+
+    def counted(*arguments: Any) -> int:
+        looked_at.append(arguments)
+        return spread(*arguments)
+
+    monkeypatch.setattr(xlsx._OpenSheet, "_spread", counted)
     with pytest.raises(ImportFault, match="merges the same cells of its header twice"):
         open_table(path, Input(header_rows=2))
+    assert len(looked_at) == 2, "the second one is refused, and no other is looked at"
 
 
 def test_a_text_of_gigabytes_is_cut_where_it_is_too_long_to_be_a_cell(tmp_path: Path) -> None:
