@@ -19,6 +19,7 @@ from rules.pack import Pack, default_pack, load_pack
 from rules.reckoning import Reckoning, load_reckoning
 from rules.sealing import Posts, load_posts
 from rules.text.screen import Screener
+from streams.allocator import share_arenas
 from streams.batches import PartitionLostError, each_batch
 from streams.bounded_batches import on_refused
 from streams.bulk import Record, send_many
@@ -351,6 +352,7 @@ def _dropping(opened: dict[int, Any]) -> Callable[[int], None]:
 
 def run(settings: Settings, *, on_ready: Callable[[], None] | None = None) -> NoReturn:
     """Check the topics and run a worker until SIGTERM. Raises SettingsError, TopicMismatch and BrokerError before it starts."""
+    share_arenas()  # before there are threads
     settings.arm_failpoint()
     settings.make_data_dir()
     require_topics(settings.bootstrap_servers, settings.topics, role=Role.WORKER)
