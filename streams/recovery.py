@@ -26,7 +26,7 @@ class EndingRecovery(Recovery):
         if not result.stopped:
             if again in result.done:
                 raise RebalanceAgain()
-        elif self.should_stop:
+        elif self.should_stop or self.app.should_stop:  # the app is asked first, and takes its time
             raise ServiceStopped()
         else:
             late = RecoveryTimeoutError(f"tables cannot be recovered: Kafka did not answer within {timeout:g} s")

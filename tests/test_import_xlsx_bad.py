@@ -3,7 +3,6 @@
 import bz2
 import resource
 import struct
-import time
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
@@ -46,12 +45,11 @@ def claim(size: int) -> Callable[[zipfile.ZipFile], None]:
 
 def test_a_claim_of_five_gigabytes_is_refused_before_anything_is_unpacked(tmp_path: Path) -> None:
     path = rewritten(book(tmp_path, {"a": [HEADER, ROW]}), claim(5 << 30))
-    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused(
         path,
         r"claims an entry that unpacks to 5120 MiB, \d+ times its size: refused as a zip bomb, nothing was unpacked",
     )
-    assert time.process_time() - began < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
