@@ -26,7 +26,8 @@ class EndingRecovery(Recovery):
         if not result.stopped:
             if again in result.done:
                 raise RebalanceAgain()
-        elif self.should_stop or self.app.should_stop:  # the app is asked first, and takes its time
+        elif self.should_stop or (self.app.should_stop and not self.app.crashed):
+            # A stop reaches the app first, and its recovery only when streams are empty.
             raise ServiceStopped()
         else:
             late = RecoveryTimeoutError(f"tables cannot be recovered: Kafka did not answer within {timeout:g} s")

@@ -352,7 +352,7 @@ def _dropping(opened: dict[int, Any]) -> Callable[[int], None]:
 
 def run(settings: Settings, *, on_ready: Callable[[], None] | None = None) -> NoReturn:
     """Check the topics and run a worker until SIGTERM. Raises SettingsError, TopicMismatch and BrokerError before it starts."""
-    share_arenas()  # before there are threads
+    share_arenas()  # before the threads that allocate: RocksDB's, Kafka's, HTTP's
     settings.arm_failpoint()
     settings.make_data_dir()
     require_topics(settings.bootstrap_servers, settings.topics, role=Role.WORKER)

@@ -1,36 +1,65 @@
 """Threads of a worker share the allocator's arenas."""
 
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
 
+from streams import worker
+from streams.settings import Settings
+
 PROGRAM = """
-import ctypes, os, sys, threading
+import ctypes, sys, threading
 from streams.allocator import share_arenas
 if sys.argv[1] == "shared":
-    assert share_arenas()
+    print("set" if share_arenas() else "left alone")
 libc = ctypes.CDLL(None)  # lets other threads run during a call
 libc.malloc.restype = ctypes.c_void_p
-together = threading.Barrier(12)
+together = threading.Barrier(12)  # all live at once: the arena of one that has ended is taken again
 def allocate():
-    libc.free(ctypes.c_void_p(libc.malloc(100_000)))
+    libc.free(ctypes.c_void_p(libc.malloc(1_000)))
     together.wait()
 threads = [threading.Thread(target=allocate) for _ in range(12)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
+sys.stdout.flush()
 libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
 libc.fflush(None)
 """
+TELLS_ARENAS = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD")
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
 
 
-def arenas(how: str) -> int:
-    done = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True)
-    return done.stdout.count("<heap nr=")
+def run(how: str, **environment: str) -> tuple[str, int]:
+    """Return what the program says, and the number of its arenas."""
+    plain = {name: value for name, value in os.environ.items() if name not in TELLS_ARENAS}
+    arguments = [sys.executable, "-c", PROGRAM, how]
+    done = subprocess.run(arguments, env=plain | environment, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.partition("<")[0].strip(), done.stdout.count("<heap nr=")
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
+@glibc
 def test_threads_share_two_arenas() -> None:
-    assert arenas("default") > 2
-    assert arenas("shared") == 2
+    assert run("default")[1] > 2
+    assert run("shared") == ("set", 2)
+
+
+@glibc
+@pytest.mark.parametrize("said", [{"MALLOC_ARENA_MAX": "3"}, {"GLIBC_TUNABLES": "glibc.malloc.arena_max=3"}])
+def test_what_the_environment_says_stands(said: dict[str, str]) -> None:
+    assert run("shared", **said) == ("left alone", 3)
+
+
+def test_a_worker_shares_them_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shared(Exception):
+        pass
+
+    def shared() -> None:
+        raise Shared
+
+    monkeypatch.setattr(worker, "share_arenas", shared)
+    with pytest.raises(Shared):
+        worker.run(Settings(bootstrap_servers="127.0.0.1:1"))

@@ -30,12 +30,16 @@ async def test_only_a_wait_that_takes_too_long_ends_the_process(tmp_path: Path) 
     with pytest.raises(RecoveryTimeoutError, match=r"within 0\.01 s"):
         await recovery._wait(asyncio.Event(), timeout=0.01)
     assert [type(death) for death in deaths] == [RecoveryTimeoutError]
-    for stopping in (app, recovery):
+    for stopping, timeout in ((app, 0.01), (recovery, 30)):
         stopping._stopped.set()
         with pytest.raises(ServiceStopped):
-            await recovery._wait(asyncio.Event(), timeout=0.01)
+            await recovery._wait(asyncio.Event(), timeout=timeout)
         stopping._stopped.clear()
     assert len(deaths) == 1
+    app._crashed.set()  # which may hang as it stops
+    with pytest.raises(RecoveryTimeoutError):
+        await recovery._wait(asyncio.Event(), timeout=0.01)
+    assert len(deaths) == 2
 
 
 @pytest.mark.kafka

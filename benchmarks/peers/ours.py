@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.peers import job
 from benchmarks.peers.host import CITIZENS, COMMIT_SECONDS, TICKETS, FirstRecord, Host
+from streams.allocator import share_arenas
 from streams.batches import each_batch
 from streams.bulk import Record, send_many
 from streams.faust_app import batch_topic, die, make_app, producer_of, run_worker
@@ -112,6 +113,7 @@ def _settle() -> None:
 
 def main() -> None:
     """Run the job as the arguments say, until SIGTERM."""
+    share_arenas()
     run_worker(OurJob(Host.from_arguments()).app, on_ready=_settle)
 
 
