@@ -74,3 +74,29 @@ def test_a_deadline_that_goes_away_and_comes_back_holds() -> None:
         deadlines.move("T-2", number + 100, number + 101)
     assert deadlines.pop(7) == (7, "T-1")
     assert deadlines.pop(6) is None
+
+
+def test_of_many_that_hold_a_quarter_at_most_is_kept_besides() -> None:
+    deadlines, tickets = DeadlineHeap([]), 20 * STALE_MIN
+    for number in range(tickets):
+        deadlines.move(f"T-{number}", None, number)
+        deadlines.move(f"T-{number}", number, 10**12 + number)
+        deadlines.move(f"T-{number}", 10**12 + number, 10**15 + number)
+    assert tickets <= len(deadlines) <= tickets * 4 / 3 + 2
+
+
+def test_they_come_up_by_instant_whatever_its_size_and_then_by_ticket() -> None:
+    wanted = [
+        (-(10**16), "T-9"),
+        (-1, "T-8"),
+        (0, "T-7"),
+        (255, "T-6"),
+        (256, "T-5"),
+        (10**15, "工单"),
+        (1 << 62, "T-1"),
+    ]
+    wanted.insert(4, (256, "T-4"))
+    deadlines = DeadlineHeap(reversed(wanted))
+    assert deadlines.next_due() == -(10**16)
+    assert [deadlines.pop(1 << 62) for _ in wanted] == wanted
+    assert deadlines.next_due() is None
