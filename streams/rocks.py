@@ -61,7 +61,10 @@ class RocksOptions(rocksdb.RocksDBOptions):
 
     def open(self, path: Path, *, read_only: bool = False) -> Any:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return rocksdict.Rdict(str(path), options=self.as_options())
+        options = self.as_options()
+        # By name as well: of a database that exists, rocksdict otherwise takes the family's options from its files, where neither
+        # the shared cache nor the bloom filter is. Each would have a cache of its own.
+        return rocksdict.Rdict(str(path), options=options, column_families={"default": options})
 
     def as_options(self) -> Any:
         blocks = rocksdict.BlockBasedOptions()

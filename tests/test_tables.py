@@ -149,6 +149,17 @@ def test_all_databases_of_a_process_share_their_memory(store: RocksStore) -> Non
     assert store.rocksdb_options.limits.write_buffer_manager.get_usage() >= 200_000
 
 
+def test_a_database_that_is_opened_again_keeps_to_the_same_memory_and_filters(store: RocksStore) -> None:
+    store.write(0, {b"key": b"value"}, 1)
+    for _ in range(2):
+        store._dbs.pop(0).close()
+        assert list(store.scan(0)) == [(b"key", b"value")]
+        database = store._db_for_partition(0)
+        assert database.property_int_value("rocksdb.block-cache-capacity") == RocksLimits().block_cache_bytes
+        newest = max(store.partition_path(0).glob("OPTIONS-*"))
+        assert "filter_policy=bloomfilter" in newest.read_text()
+
+
 @pytest.mark.parametrize(
     ("expected", "ranges", "gaps"),
     [
