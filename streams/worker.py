@@ -19,7 +19,7 @@ from rules.pack import Pack, default_pack, load_pack
 from rules.reckoning import Reckoning, load_reckoning
 from rules.sealing import Posts, load_posts
 from rules.text.screen import Screener
-from streams.allocator import share_arenas
+from streams.allocator import give_back, share_arenas
 from streams.batches import PartitionLostError, each_batch
 from streams.bounded_batches import on_refused
 from streams.bulk import Record, send_many
@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 TICKETS_TYPE, CITIZENS_TYPE = 1, 2
 RELOAD_SECONDS = 5.0
 IDLE_TICK_SECONDS = 30.0
+GIVE_BACK_SECONDS = 60.0
 TICK_AHEAD = 10_000_000
 """Microseconds by which another worker's clock may be ahead of ours."""
 
@@ -151,6 +152,7 @@ class Worker:
             app.timer(self.settings.tick_seconds)(self._tick)
         app.timer(1.0)(self._observe)
         app.timer(1.0)(self._review)
+        app.timer(GIVE_BACK_SECONDS)(self._give_back)
         if self._watcher is not None:
             app.timer(RELOAD_SECONDS)(self._reload)
         if self._reckoning_watcher is not None:
@@ -316,6 +318,9 @@ class Worker:
                     await self._send([Out(self.topics.tickets, partition, "review", encode(ReviewMessage()), None)])
         except Exception as error:  # a timer that raises would leave the app half alive
             die(error)
+
+    async def _give_back(self) -> None:
+        give_back()
 
     async def _observe(self) -> None:
         try:

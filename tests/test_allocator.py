@@ -1,10 +1,13 @@
-"""Threads of a worker share the allocator's arenas."""
+"""Threads of a worker share the allocator's arenas, and what is free in them goes back."""
 
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+import faust
 import pytest
 
 from streams import worker
@@ -27,6 +30,20 @@ for thread in threads: thread.join()
 sys.stdout.flush()
 libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
 libc.fflush(None)
+"""
+FREES_BETWEEN = """
+import ctypes
+from streams.allocator import give_back
+def held():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+pieces = [libc.malloc(10_000) for _ in range(6_000)]
+for piece in pieces: ctypes.memset(piece, 1, 10_000)
+for number, piece in enumerate(pieces):
+    if number % 100: libc.free(ctypes.c_void_p(piece))  # what is left keeps the end of the arena where it is
+before = held()
+print(give_back(), (before - held()) // 1_024)
 """
 TELLS_ARENAS = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD")
 
@@ -53,6 +70,14 @@ def test_what_the_environment_says_stands(said: dict[str, str]) -> None:
     assert run("shared", **said) == ("left alone", 3)
 
 
+@glibc
+def test_memory_that_is_free_between_what_is_in_use_goes_back() -> None:
+    done = subprocess.run([sys.executable, "-c", FREES_BETWEEN], capture_output=True, text=True, check=True, timeout=60)
+    said, megabytes = done.stdout.split()
+    assert said == "True"
+    assert int(megabytes) > 40
+
+
 def test_a_worker_shares_them_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
     class Shared(Exception):
         pass
@@ -63,3 +88,14 @@ def test_a_worker_shares_them_before_anything_else(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(worker, "share_arenas", shared)
     with pytest.raises(Shared):
         worker.run(Settings(bootstrap_servers="127.0.0.1:1"))
+
+
+async def test_a_worker_gives_back_once_a_minute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    timers: list[tuple[float, Callable[[], Awaitable[None]]]] = []
+    given: list[bool] = []
+    monkeypatch.setattr(faust.App, "timer", lambda _, seconds: lambda body: timers.append((seconds, body)))
+    monkeypatch.setattr(worker, "give_back", lambda: given.append(True))
+    worker.Worker(Settings(bootstrap_servers="127.0.0.1:1", data_dir=tmp_path))
+    for body in [body for seconds, body in timers if seconds == 60]:
+        await body()
+    assert given == [True]
