@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 TICKETS_TYPE, CITIZENS_TYPE = 1, 2
 RELOAD_SECONDS = 5.0
 IDLE_TICK_SECONDS = 30.0
-GIVE_BACK_SECONDS = 60.0
+GIVE_BACK_SECONDS = 15.0
 TICK_AHEAD = 10_000_000
 """Microseconds by which another worker's clock may be ahead of ours."""
 

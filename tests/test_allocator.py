@@ -90,12 +90,12 @@ def test_a_worker_shares_them_before_anything_else(monkeypatch: pytest.MonkeyPat
         worker.run(Settings(bootstrap_servers="127.0.0.1:1"))
 
 
-async def test_a_worker_gives_back_once_a_minute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_a_worker_gives_back_now_and_then(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     timers: list[tuple[float, Callable[[], Awaitable[None]]]] = []
     given: list[bool] = []
     monkeypatch.setattr(faust.App, "timer", lambda _, seconds: lambda body: timers.append((seconds, body)))
     monkeypatch.setattr(worker, "give_back", lambda: given.append(True))
     worker.Worker(Settings(bootstrap_servers="127.0.0.1:1", data_dir=tmp_path))
-    for body in [body for seconds, body in timers if seconds == 60]:
+    for body in [body for seconds, body in timers if seconds == worker.GIVE_BACK_SECONDS]:
         await body()
     assert given == [True]
