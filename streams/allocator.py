@@ -25,7 +25,7 @@ def share_arenas() -> bool:
 
 
 def give_back() -> bool:
-    """Give memory that is free but kept back to the system: some milliseconds, in which threads that allocate may wait.
+    """Hand memory that is free but still held to the system: some milliseconds, in which threads that allocate may wait.
 
     Returns False where there was none, and where libc does not do that.
     """

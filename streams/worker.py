@@ -49,6 +49,7 @@ TICKETS_TYPE, CITIZENS_TYPE = 1, 2
 RELOAD_SECONDS = 5.0
 IDLE_TICK_SECONDS = 30.0
 GIVE_BACK_SECONDS = 15.0
+"""Under load some 20 MB pile up in a minute."""
 TICK_AHEAD = 10_000_000
 """Microseconds by which another worker's clock may be ahead of ours."""
 

@@ -50,12 +50,16 @@ TELLS_ARENAS = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD")
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
 
 
+def said_by(program: str, *arguments: str, **environment: str) -> str:
+    plain = {name: value for name, value in os.environ.items() if name not in TELLS_ARENAS} | environment
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, env=plain, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
 def run(how: str, **environment: str) -> tuple[str, int]:
     """Return what the program says, and the number of its arenas."""
-    plain = {name: value for name, value in os.environ.items() if name not in TELLS_ARENAS}
-    arguments = [sys.executable, "-c", PROGRAM, how]
-    done = subprocess.run(arguments, env=plain | environment, capture_output=True, text=True, check=True, timeout=60)
-    return done.stdout.partition("<")[0].strip(), done.stdout.count("<heap nr=")
+    done = said_by(PROGRAM, how, **environment)
+    return done.partition("<")[0].strip(), done.count("<heap nr=")
 
 
 @glibc
@@ -72,8 +76,7 @@ def test_what_the_environment_says_stands(said: dict[str, str]) -> None:
 
 @glibc
 def test_memory_that_is_free_between_what_is_in_use_goes_back() -> None:
-    done = subprocess.run([sys.executable, "-c", FREES_BETWEEN], capture_output=True, text=True, check=True, timeout=60)
-    said, megabytes = done.stdout.split()
+    said, megabytes = said_by(FREES_BETWEEN).split()
     assert said == "True"
     assert int(megabytes) > 40
 

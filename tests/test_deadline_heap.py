@@ -76,7 +76,7 @@ def test_a_deadline_that_goes_away_and_comes_back_holds() -> None:
     assert deadlines.pop(6) is None
 
 
-def test_of_many_that_hold_a_quarter_at_most_is_kept_besides() -> None:
+def test_of_all_that_are_kept_a_quarter_at_most_was_moved() -> None:
     deadlines, tickets = DeadlineHeap([]), 20 * STALE_MIN
     for number in range(tickets):
         deadlines.move(f"T-{number}", None, number)

@@ -149,15 +149,19 @@ def test_all_databases_of_a_process_share_their_memory(store: RocksStore) -> Non
     assert store.rocksdb_options.limits.write_buffer_manager.get_usage() >= 200_000
 
 
-def test_a_database_that_is_opened_again_keeps_to_the_same_memory_and_filters(store: RocksStore) -> None:
-    store.write(0, {b"key": b"value"}, 1)
+def test_databases_that_are_opened_again_share_their_memory_and_keep_their_filters(store: RocksStore) -> None:
     for _ in range(2):
-        store._dbs.pop(0).close()
+        for partition in (0, 1):
+            store.write(partition, {b"key": b"value"}, 1)
+            store._dbs.pop(partition).close()
+        one, other = (store._db_for_partition(partition) for partition in (0, 1))
+        for database in (one, other):
+            assert database.property_int_value("rocksdb.block-cache-capacity") == RocksLimits().block_cache_bytes
         assert list(store.scan(0)) == [(b"key", b"value")]
-        database = store._db_for_partition(0)
-        assert database.property_int_value("rocksdb.block-cache-capacity") == RocksLimits().block_cache_bytes
-        newest = max(store.partition_path(0).glob("OPTIONS-*"))
-        assert "filter_policy=bloomfilter" in newest.read_text()
+        used = one.property_int_value("rocksdb.block-cache-usage")
+        assert used
+        assert used == other.property_int_value("rocksdb.block-cache-usage")
+        assert "filter_policy=bloomfilter" in max(store.partition_path(0).glob("OPTIONS-*")).read_text()
 
 
 @pytest.mark.parametrize(
