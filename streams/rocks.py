@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import rocksdict
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 SCAN_CHUNK = 1000
+STALLED_SECONDS = 0.01
+_STALLED = "Write stall"
+"""in RocksDB's words for a write that would have to wait"""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,8 @@ class RocksStore(rocksdb.Store):
         kwargs["options"] = {"driver": "rocksdict"}
         super().__init__(*args, **kwargs)
         self.rocksdb_options = RocksOptions(limits)
+        self._at_once = rocksdict.WriteOptions()
+        self._at_once.no_slowdown = True
 
     def read(self, partition: int, key: bytes) -> bytes | None:
         """The stored value of a key."""
@@ -101,7 +107,16 @@ class RocksStore(rocksdb.Store):
         return value
 
     def write(self, partition: int, changes: dict[bytes, bytes | None], offset: int) -> None:
-        """Apply changes (None deletes) and the changelog offset that they reach, all or nothing."""
+        """Apply changes (None deletes) and the changelog offset that they reach, all or nothing.
+
+        Where RocksDB holds writers up until it has flushed or compacted enough, this waits with them: rocksdict would wait with
+        the interpreter's lock in its hands, and no thread would run meanwhile, heartbeats and the freeze guard neither.
+        """
+        while not self._try_to_write(partition, changes, offset):
+            sleep(STALLED_SECONDS)
+
+    def _try_to_write(self, partition: int, changes: dict[bytes, bytes | None], offset: int) -> bool:
+        """Write, and return True; or return False, with nothing written, where writers are held up."""
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, value in changes.items():
             if value is None:
@@ -109,7 +124,13 @@ class RocksStore(rocksdb.Store):
             else:
                 batch.put(key, value)
         batch.put(self.offset_key, str(offset).encode())
-        self._db_for_partition(partition).write(batch)
+        try:
+            self._db_for_partition(partition).write(batch, self._at_once)
+        except Exception as exc:  # rocksdict raises nothing narrower
+            if _STALLED not in str(exc):
+                raise
+            return False
+        return True
 
     def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """All pairs in order of keys. No iterator of RocksDB is held while the caller works, or awaits."""

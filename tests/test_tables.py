@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import uuid
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 from faust.types import TP
 from kafka.admin import NewTopic
 
+from streams import rocks
 from streams.admin import connect
 from streams.broker import EmbeddedKafka
 from streams.bulk import Record, SendError, send_many
@@ -162,6 +164,33 @@ def test_databases_that_are_opened_again_share_their_memory_and_keep_their_filte
         assert used
         assert used == other.property_int_value("rocksdb.block-cache-usage")
         assert "filter_policy=bloomfilter" in max(store.partition_path(0).glob("OPTIONS-*")).read_text()
+
+
+def test_a_write_that_is_held_up_lets_other_threads_run_and_is_done_in_the_end(
+    store: RocksStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = store.rocksdb_options.as_options()
+    options.set_write_buffer_size(64 * 1024)
+    for setting in ("file_num_compaction", "slowdown_writes", "stop_writes"):
+        getattr(options, f"set_level_zero_{setting}_trigger")(1)
+    waits: list[float] = []
+    monkeypatch.setattr(store.rocksdb_options, "as_options", lambda: options)
+    monkeypatch.setattr(rocks, "sleep", waits.append)
+    for number in range(300):
+        store.write(0, {b"key%03d" % number: os.urandom(20_000)}, number)
+    assert waits
+    assert [key for key, _ in store.scan(0)] == [b"key%03d" % number for number in range(300)]
+    assert store.persisted_offset(TP("any", 0)) == 299
+
+
+def test_a_write_that_fails_for_another_reason_is_not_tried_again(store: RocksStore) -> None:
+    class Full:
+        def write(self, *_: object) -> None:
+            raise OSError("IO error: No space left on device")
+
+    store._dbs[0] = Full()
+    with pytest.raises(OSError, match="No space left"):
+        store.write(0, {b"key": b"value"}, 1)
 
 
 @pytest.mark.parametrize(
