@@ -117,7 +117,7 @@ class RocksStore(rocksdb.Store):
 
     def _try_to_write(self, partition: int, changes: dict[bytes, bytes | None], offset: int) -> bool:
         """Write, and return True; or return False, with nothing written, where writers are held up."""
-        batch = rocksdict.WriteBatch(raw_mode=True)
+        batch = rocksdict.WriteBatch(raw_mode=True)  # each time: one that was tried is used up
         for key, value in changes.items():
             if value is None:
                 batch.delete(key)

@@ -32,18 +32,17 @@ libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
 libc.fflush(None)
 """
 FREES_BETWEEN = """
-import ctypes
+import ctypes, os
+from benchmarks.support import usage_of
 from streams.allocator import give_back
-def held():
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 pieces = [libc.malloc(10_000) for _ in range(6_000)]
 for piece in pieces: ctypes.memset(piece, 1, 10_000)
 for number, piece in enumerate(pieces):
     if number % 100: libc.free(ctypes.c_void_p(piece))  # what is left keeps the end of the arena where it is
-before = held()
-print(give_back(), (before - held()) // 1_024)
+before = usage_of(os.getpid()).anonymous_mb
+print(give_back(), int(before - usage_of(os.getpid()).anonymous_mb))
 """
 TELLS_ARENAS = ("MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_PRELOAD")
 
